@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The plan of an answer: which records from where, how many, how long, before a single octet is written. */
+#pragma once
+
+#include "lookup.bpf.h"
+
+#define IPV4_UDP_LEN (20 + 8)
+#define IPV6_UDP_LEN (40 + 8)
+#define RRS_LEN_MASK (NODENS_MESSAGE_MAX - 1)
+#define LIST_STEPS 9 /* binary search over at most 256 record ends */
+/* Records of a list within NODENS_MESSAGE_MAX: none is shorter than an address record. */
+#define LIST_RECORDS_MAX (NODENS_MESSAGE_MAX / NODENS_A_LEN)
+#define LIST_INDEX_MASK (2 * LIST_RECORDS_MAX - 1)
+_Static_assert(1 << (LIST_STEPS - 1) >= LIST_RECORDS_MAX, "the search reaches every record");
+
+/* Records are [first, first + first_len), then [second, second + second_len), both offsets into the page. */
+struct answer {
+	__u64 first;
+	__u64 first_len;
+	__u64 second;
+	__u64 second_len;
+	__u64 rrs_len; /* of all records, or of the SOA */
+	__u64 ancount;
+	__u64 nscount;
+	__u64 arcount; /* without the OPT */
+	__u64 sum;     /* of all records, if has_sum */
+	__u64 has_sum;
+	__u64 is_truncated;
+};
+
+/* The ways of planning become one. */
+static __always_inline void answer_launder(struct answer *a, __u64 unknown)
+{
+	launder(a->first, unknown, PAGE_OFF_MASK);
+	launder(a->first_len, unknown, RRS_LEN_MASK);
+	launder(a->second, unknown, PAGE_OFF_MASK);
+	launder(a->second_len, unknown, RRS_LEN_MASK);
+	launder(a->rrs_len, unknown, RRS_LEN_MASK);
+	launder(a->ancount, unknown, 0xffff);
+	launder(a->nscount, unknown, 1);
+	launder(a->arcount, unknown, 0xffff);
+	launder(a->sum, unknown, 0xffff);
+	launder(a->has_sum, unknown, 1);
+	launder(a->is_truncated, unknown, 1);
+}
+
+/* Octets that the records may take, by the client's size and the interface's MTU; negative: not even the question fits. */
+static __always_inline __s64 answer_room(const struct hook *h, const struct datagram *d, const struct question *q,
+					 bool *ret_is_ours)
+{
+	__s64 mtu = (__s64)h->mtu - IPV4_UDP_LEN - (IPV6_UDP_LEN - IPV4_UDP_LEN) * d->is_v6;
+	__s64 limit = q->size;
+
+	if (limit > mtu)
+		limit = mtu;
+	/* Beyond this bound it is not the client or the MTU that limits us: nothing may be cut for it. */
+	*ret_is_ours = limit > NODENS_MESSAGE_MAX;
+	if (*ret_is_ours)
+		limit = NODENS_MESSAGE_MAX;
+	return limit - NODENS_DNS_HEADER_LEN - NODENS_QUESTION_TAIL_LEN - q->name_len - q->opt_len;
+}
+
+/* A rotation that begins at a random record; all of it, or as many whole records as fit. */
+static __always_inline enum nodens_verdict plan_addresses(const struct blob *b, const struct nodens_section *s,
+							  __u32 rr_len, __u32 room, bool is_room_ours, struct answer *a)
+{
+	__u32 count = s->count;
+	__u32 start = count > 1 ? ((__u64)bpf_get_prandom_u32() * count) >> 32 : 0;
+	__u32 take = count;
+	__u64 first;
+
+	if (count * rr_len > room) {
+		if (is_room_ours)
+			return NODENS_VERDICT_TOO_BIG;
+		take = room / rr_len;
+		a->is_truncated = true;
+	} else {
+		a->has_sum = true;
+		a->sum = s->sum;
+	}
+	first = count - start;
+	if (first > take)
+		first = take;
+	a->first = b->off + s->off + start * rr_len;
+	a->first_len = first * rr_len;
+	a->second = b->off + s->off;
+	a->second_len = (take - first) * rr_len;
+	a->rrs_len = take * rr_len;
+	a->ancount = take;
+	return a->is_truncated ? NODENS_VERDICT_TRUNCATED : NODENS_VERDICT_ANSWERED;
+}
+
+/* How many records end within room. */
+static __always_inline __u32 list_fit(const struct nodens_list *list, __u32 records, __u32 room)
+{
+	__u64 low = 0, high = records; /* `low` records fit */
+
+	for (__u32 i = 0; i < LIST_STEPS; i++) {
+		__u32 mid = (low + high + 1) / 2;
+
+		if (low >= high)
+			break;
+		if (list->end[(mid - 1) & LIST_INDEX_MASK] <= room)
+			low = mid;
+		else
+			high = mid - 1;
+		launder(low, room, LIST_INDEX_MASK);
+		launder(high, room, LIST_INDEX_MASK);
+	}
+	return low;
+}
+
+static __always_inline enum nodens_verdict plan_list(const struct blob *b, const struct nodens_section *s, __u32 room,
+						     bool is_room_ours, bool may_cut, struct answer *a)
+{
+	__u64 list_off = (b->off + s->off) & PAGE_OFF_MASK;
+	const struct nodens_list *list = (const void *)(b->page + list_off);
+	__u32 records = list->answers + list->additionals;
+	__u32 fit = records;
+
+	if (list->rrs_len <= room && !list->is_cut) {
+		a->has_sum = true;
+		a->sum = s->sum;
+		a->rrs_len = list->rrs_len;
+	} else {
+		if (is_room_ours || !may_cut || records > LIST_RECORDS_MAX)
+			return NODENS_VERDICT_TOO_BIG;
+		fit = list_fit(list, records, room);
+		a->is_truncated = true;
+		a->rrs_len = fit ? list->end[(fit - 1) & LIST_INDEX_MASK] : 0;
+	}
+	a->first = list_off + list->rrs_off;
+	a->first_len = a->rrs_len;
+	a->ancount = fit < list->answers ? fit : list->answers;
+	a->arcount = fit - a->ancount;
+	return a->is_truncated ? NODENS_VERDICT_TRUNCATED : NODENS_VERDICT_ANSWERED;
+}
+
+/* Types that ask for no records (RFC 6895 section 3.1: OPT and the range of Q and meta types) are CoreDNS's, but ANY. */
+static __always_inline bool type_is_meta(__u32 type)
+{
+	return type == 0 || type == DNS_TYPE_OPT || (type >= 128 && type < DNS_TYPE_ANY);
+}
+
+static __always_inline enum nodens_verdict plan_answer(struct hook *h, const struct datagram *d, const struct question *q,
+						       const struct blob *b, struct answer *a)
+{
+	const struct nodens_name *name = b->name;
+	const struct nodens_section *s;
+	bool is_room_ours;
+	__s64 room = answer_room(h, d, q, &is_room_ours);
+	__u32 flags = name->flags;
+	__u32 slot;
+
+	if (flags & NODENS_NAME_PASS)
+		return NODENS_VERDICT_NAME_PASSED;
+	if (room < 0)
+		return NODENS_VERDICT_TOO_BIG;
+	if (flags & NODENS_NAME_REVERSE) {
+		if (q->type != DNS_TYPE_PTR || name->section[NODENS_SLOT_PTR].count == 0)
+			return NODENS_VERDICT_TYPE;
+		return plan_list(b, &name->section[NODENS_SLOT_PTR], room, is_room_ours, false, a);
+	}
+	if (q->type == DNS_TYPE_A)
+		slot = NODENS_SLOT_A;
+	else if (q->type == DNS_TYPE_AAAA)
+		slot = NODENS_SLOT_AAAA;
+	else if (q->type == DNS_TYPE_SRV)
+		slot = NODENS_SLOT_SRV;
+	else
+		slot = NODENS_SLOT_COUNT;
+
+	if (slot != NODENS_SLOT_COUNT) {
+		s = &name->section[slot];
+		if (s->count != 0) {
+			if (slot == NODENS_SLOT_SRV)
+				return plan_list(b, s, room, is_room_ours, true, a);
+			return plan_addresses(b, s, slot == NODENS_SLOT_A ? NODENS_A_LEN : NODENS_AAAA_LEN, room,
+					      is_room_ours, a);
+		}
+		if (s->off == NODENS_SECTION_PASS)
+			return NODENS_VERDICT_TYPE;
+	} else if (type_is_meta(q->type)) {
+		return NODENS_VERDICT_TYPE;
+	}
+	if (room < NODENS_SOA_LEN)
+		return NODENS_VERDICT_TOO_BIG;
+	a->nscount = 1;
+	a->rrs_len = NODENS_SOA_LEN;
+	return NODENS_VERDICT_NODATA;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The way of a query, the same on every hook: parse, gate, look up, plan, respond. */
+#pragma once
+
+#include "respond.bpf.h"
+
+static __always_inline void verdict_count(enum nodens_verdict v)
+{
+	__u32 zero = 0;
+	__u64 *counters = bpf_map_lookup_elem(&verdicts, &zero);
+	__u64 slot = v;
+
+	asm volatile("" : "+r"(slot)); /* one register is compared and used */
+	if (counters && slot < NODENS_VERDICT_COUNT)
+		counters[slot]++; /* per CPU, and not interrupted by another query */
+}
+
+/* Whether the controller lives and says that what is loaded is the truth. */
+static __always_inline enum nodens_verdict gate_check(const struct nodens_config *cfg)
+{
+	__u32 gate = *(const volatile __u32 *)&cfg->gate;
+
+	if (gate == NODENS_GATE_NOT_SYNCED)
+		return NODENS_VERDICT_NOT_SYNCED;
+	if (gate != NODENS_GATE_OPEN)
+		return NODENS_VERDICT_CLOSED;
+	if (bpf_jiffies64() > *(const volatile __u64 *)&cfg->deadline_jiffies)
+		return NODENS_VERDICT_STALE;
+	return NODENS_VERDICT_ANSWERED;
+}
+
+#define EXPLAIN_MTU 1500
+
+static __always_inline enum nodens_verdict interface_check(struct hook *h, const struct datagram *d)
+{
+	const struct nodens_interface *interface = bpf_map_lookup_elem(&interfaces, &h->ifindex);
+
+	if (h->is_explain) {
+		h->mtu = interface ? interface->mtu : EXPLAIN_MTU;
+		return NODENS_VERDICT_ANSWERED;
+	}
+	if (!interface || interface->hook == NODENS_HOOK_NONE)
+		return NODENS_VERDICT_INTERFACE;
+	h->mtu = interface->mtu;
+	h->interface_flags = interface->flags;
+	if ((h->interface_flags & NODENS_INTERFACE_ALLOW) && !is_source_allowed(h, d))
+		return NODENS_VERDICT_SOURCE;
+	return NODENS_VERDICT_ANSWERED;
+}
+
+static __always_inline enum nodens_verdict handle_frame(struct hook *h)
+{
+	struct datagram d = {};
+	struct question q;
+	struct answer a = {};
+	struct blob b;
+	const struct nodens_config *cfg;
+	enum nodens_verdict v;
+	__u32 zero = 0;
+
+	v = parse_datagram(h, &d);
+	if (v != NODENS_VERDICT_ANSWERED)
+		return v;
+	cfg = bpf_map_lookup_elem(&config, &zero);
+	if (!cfg)
+		return NODENS_VERDICT_NOT_SYNCED;
+	v = gate_check(cfg);
+	if (v != NODENS_VERDICT_ANSWERED)
+		return v;
+	v = interface_check(h, &d);
+	if (v != NODENS_VERDICT_ANSWERED)
+		return v;
+	if (hook_is_segmented(h))
+		return NODENS_VERDICT_SEGMENTS;
+	v = parse_question(h, &d, &q);
+	if (v != NODENS_VERDICT_ANSWERED)
+		return v;
+	v = lookup_name(h, &d, &q, &b);
+	if (v != NODENS_VERDICT_ANSWERED)
+		return v;
+	v = plan_answer(h, &d, &q, &b, &a);
+	if (v >= NODENS_VERDICT_FIRST_PASS)
+		return v;
+	answer_launder(&a, q.hash);
+	launder(q.opt_len, q.hash, OPT_LEN_MASK);
+	launder(v, q.hash, 0x1f);
+	return respond(h, &d, &q, &b, &a, cfg, v);
+}
