@@ -4,8 +4,6 @@
 
 #include "lookup.bpf.h"
 
-#define IPV4_UDP_LEN (20 + 8)
-#define IPV6_UDP_LEN (40 + 8)
 #define RRS_LEN_MASK (NODENS_MESSAGE_MAX - 1)
 #define LIST_STEPS 9 /* binary search over at most 256 record ends */
 /* Records of a list within NODENS_MESSAGE_MAX: none is shorter than an address record. */
@@ -19,14 +17,16 @@ struct answer {
 	__u64 first_len;
 	__u64 second;
 	__u64 second_len;
-	__u64 rrs_len; /* of all records, or of the SOA */
-	__u64 ancount;
-	__u64 nscount;
-	__u64 arcount; /* without the OPT */
-	__u64 sum;     /* of all records, if has_sum */
-	__u64 has_sum;
-	__u64 is_truncated;
+	__u64 sum;    /* of all records, or ANSWER_NO_SUM */
+	__u64 counts; /* ANCOUNT, NSCOUNT and ARCOUNT without the OPT, as answer_counts puts them */
 };
+
+#define ANSWER_NO_SUM 0x10000
+
+static __always_inline __u64 answer_counts(__u64 ancount, __u64 nscount, __u64 arcount)
+{
+	return ancount | nscount << 16 | arcount << 32;
+}
 
 /* The ways of planning become one. */
 static __always_inline void answer_launder(struct answer *a, __u64 unknown)
@@ -35,13 +35,8 @@ static __always_inline void answer_launder(struct answer *a, __u64 unknown)
 	launder(a->first_len, unknown, RRS_LEN_MASK);
 	launder(a->second, unknown, PAGE_OFF_MASK);
 	launder(a->second_len, unknown, RRS_LEN_MASK);
-	launder(a->rrs_len, unknown, RRS_LEN_MASK);
-	launder(a->ancount, unknown, 0xffff);
-	launder(a->nscount, unknown, 1);
-	launder(a->arcount, unknown, 0xffff);
-	launder(a->sum, unknown, 0xffff);
-	launder(a->has_sum, unknown, 1);
-	launder(a->is_truncated, unknown, 1);
+	launder(a->sum, unknown, 0x1ffff);
+	launder_word(a->counts, unknown);
 }
 
 /* Octets that the records may take, by the client's size and the interface's MTU; negative: not even the question fits. */
@@ -73,9 +68,7 @@ static __always_inline enum nodens_verdict plan_addresses(const struct blob *b, 
 		if (is_room_ours)
 			return NODENS_VERDICT_TOO_BIG;
 		take = room / rr_len;
-		a->is_truncated = true;
 	} else {
-		a->has_sum = true;
 		a->sum = s->sum;
 	}
 	first = count - start;
@@ -85,9 +78,8 @@ static __always_inline enum nodens_verdict plan_addresses(const struct blob *b, 
 	a->first_len = first * rr_len;
 	a->second = b->off + s->off;
 	a->second_len = (take - first) * rr_len;
-	a->rrs_len = take * rr_len;
-	a->ancount = take;
-	return a->is_truncated ? NODENS_VERDICT_TRUNCATED : NODENS_VERDICT_ANSWERED;
+	a->counts = answer_counts(take, 0, 0);
+	return take < count ? NODENS_VERDICT_TRUNCATED : NODENS_VERDICT_ANSWERED;
 }
 
 /* How many records end within room. */
@@ -115,25 +107,23 @@ static __always_inline enum nodens_verdict plan_list(const struct blob *b, const
 {
 	__u64 list_off = (b->off + s->off) & PAGE_OFF_MASK;
 	const struct nodens_list *list = (const void *)(b->page + list_off);
-	__u32 records = list->answers + list->additionals;
-	__u32 fit = records;
+	__u64 answers = list->answers, records = answers + list->additionals;
+	__u64 fit;
 
-	if (list->rrs_len <= room && !list->is_cut) {
-		a->has_sum = true;
-		a->sum = s->sum;
-		a->rrs_len = list->rrs_len;
-	} else {
-		if (is_room_ours || !may_cut || records > LIST_RECORDS_MAX)
-			return NODENS_VERDICT_TOO_BIG;
-		fit = list_fit(list, records, room);
-		a->is_truncated = true;
-		a->rrs_len = fit ? list->end[(fit - 1) & LIST_INDEX_MASK] : 0;
-	}
 	a->first = list_off + list->rrs_off;
-	a->first_len = a->rrs_len;
-	a->ancount = fit < list->answers ? fit : list->answers;
-	a->arcount = fit - a->ancount;
-	return a->is_truncated ? NODENS_VERDICT_TRUNCATED : NODENS_VERDICT_ANSWERED;
+	if (list->rrs_len <= room && !list->is_cut) {
+		a->sum = s->sum;
+		a->first_len = list->rrs_len;
+		a->counts = answer_counts(answers, 0, list->additionals);
+		return NODENS_VERDICT_ANSWERED;
+	}
+	if (is_room_ours || !may_cut || records > LIST_RECORDS_MAX)
+		return NODENS_VERDICT_TOO_BIG;
+	fit = list_fit(list, records, room);
+	a->first_len = fit ? list->end[(fit - 1) & LIST_INDEX_MASK] : 0;
+	/* Additional records are behind the answers, so they go first. */
+	a->counts = fit < answers ? answer_counts(fit, 0, 0) : answer_counts(answers, 0, fit - answers);
+	return NODENS_VERDICT_TRUNCATED;
 }
 
 /* Types that ask for no records (RFC 6895 section 3.1: OPT and the range of Q and meta types) are CoreDNS's, but ANY. */
@@ -152,6 +142,7 @@ static __always_inline enum nodens_verdict plan_answer(struct hook *h, const str
 	__u32 flags = name->flags;
 	__u32 slot;
 
+	a->sum = ANSWER_NO_SUM;
 	if (flags & NODENS_NAME_PASS)
 		return NODENS_VERDICT_NAME_PASSED;
 	if (room < 0)
@@ -185,7 +176,7 @@ static __always_inline enum nodens_verdict plan_answer(struct hook *h, const str
 	}
 	if (room < NODENS_SOA_LEN)
 		return NODENS_VERDICT_TOO_BIG;
-	a->nscount = 1;
-	a->rrs_len = NODENS_SOA_LEN;
+	a->first_len = NODENS_SOA_LEN;
+	a->counts = answer_counts(0, 1, 0);
 	return NODENS_VERDICT_NODATA;
 }

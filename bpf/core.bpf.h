@@ -58,12 +58,12 @@ static __always_inline enum nodens_verdict handle_frame(struct hook *h)
 	enum nodens_verdict v;
 	__u32 zero = 0;
 
-	v = parse_datagram(h, &d);
-	if (v != NODENS_VERDICT_ANSWERED)
-		return v;
 	cfg = bpf_map_lookup_elem(&config, &zero);
 	if (!cfg)
 		return NODENS_VERDICT_NOT_SYNCED;
+	v = parse_datagram(h, &d, cfg);
+	if (v != NODENS_VERDICT_ANSWERED)
+		return v;
 	v = gate_check(cfg);
 	if (v != NODENS_VERDICT_ANSWERED)
 		return v;

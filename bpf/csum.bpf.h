@@ -19,8 +19,9 @@ static __always_inline __u16 sum_fold(__u64 sum)
 	return (__u16)sum;
 }
 
-/* The sum of octets that begin at an odd offset of the message. */
-static __always_inline __u16 sum_at(__u16 sum, __u32 offset)
+/* A sum of octets that begin at an odd offset of the message has its octets swapped: in a sum of 64 bits that is a shift.
+ * The sum must be below 2^48. */
+static __always_inline __u64 sum_at(__u64 sum, __u64 offset)
 {
-	return offset & 1 ? __builtin_bswap16(sum) : sum;
+	return sum << (8 * (offset & 1));
 }

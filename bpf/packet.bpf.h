@@ -12,6 +12,8 @@
 #include "hook.bpf.h"
 
 #define VLAN_TAG_LEN 4
+#define IPV4_UDP_LEN (20 + 8)
+#define IPV6_UDP_LEN (40 + 8)
 #define ANSWER_TTL 64
 
 struct datagram {
@@ -28,7 +30,6 @@ struct datagram {
 };
 
 #define IP_OFF_MASK 0x1f
-#define DNS_OFF_MASK 0x7f
 #define DNS_LEN_MASK 0x3ff
 
 static __always_inline __u64 sum_address6(const struct in6_addr *addr)
@@ -49,10 +50,12 @@ static __always_inline bool is_unicast4(__be32 addr)
 	return first != 0 && first != 127 && first < 224;
 }
 
-static __always_inline bool is_server4(const struct iphdr *ip, __be16 port)
+static __always_inline bool is_server4(const struct iphdr *ip, __be16 port, const struct nodens_config *cfg)
 {
 	struct nodens_server4_key key = {.addr = ip->daddr, .port = port};
 
+	if (key.addr == cfg->server4_addr && port == cfg->server4_port && port != 0)
+		return true;
 	return bpf_map_lookup_elem(&servers4, &key) != NULL;
 }
 
@@ -109,7 +112,8 @@ static __always_inline void datagram_take_udp(struct datagram *d, const struct u
 	d->ports_sum = (__u64)udp->source + udp->dest;
 }
 
-static __always_inline enum nodens_verdict parse_ipv4(struct hook *h, struct datagram *d, const struct iphdr *ip)
+static __always_inline enum nodens_verdict parse_ipv4(struct hook *h, struct datagram *d, const struct iphdr *ip,
+						      const struct nodens_config *cfg)
 {
 	const struct udphdr *udp = (const void *)(ip + 1);
 
@@ -118,7 +122,7 @@ static __always_inline enum nodens_verdict parse_ipv4(struct hook *h, struct dat
 	/* Options move the ports; a later fragment has none. Neither can be told to be for us. */
 	if (ip->version != 4 || ip->ihl != 5 || (ip->frag_off & bpf_htons(0x3fff)))
 		return NODENS_VERDICT_IP_HEADER;
-	if (!is_server4(ip, udp->dest))
+	if (!is_server4(ip, udp->dest, cfg))
 		return NODENS_VERDICT_NOT_DNS;
 
 	d->is_v6 = 0;
@@ -154,7 +158,7 @@ static __always_inline enum nodens_verdict parse_ipv6(struct hook *h, struct dat
 	return datagram_check(h, d, bpf_ntohs(ip->payload_len));
 }
 
-static __always_inline enum nodens_verdict parse_frame(struct hook *h, struct datagram *d)
+static __always_inline enum nodens_verdict parse_frame(struct hook *h, struct datagram *d, const struct nodens_config *cfg)
 {
 	const struct ethhdr *eth = h->data;
 	const void *ip = eth + 1;
@@ -166,31 +170,31 @@ static __always_inline enum nodens_verdict parse_frame(struct hook *h, struct da
 	if (proto == bpf_htons(ETH_P_8021Q) || proto == bpf_htons(ETH_P_8021AD)) {
 		proto = load_u16((const __u8 *)ip + 2);
 		if (proto == bpf_htons(ETH_P_IP))
-			return parse_ipv4(h, d, ip + VLAN_TAG_LEN);
+			return parse_ipv4(h, d, ip + VLAN_TAG_LEN, cfg);
 		if (proto == bpf_htons(ETH_P_IPV6))
 			return parse_ipv6(h, d, ip + VLAN_TAG_LEN);
 		return NODENS_VERDICT_NOT_DNS;
 	}
 	if (proto == bpf_htons(ETH_P_IP))
-		return parse_ipv4(h, d, ip);
+		return parse_ipv4(h, d, ip, cfg);
 	if (proto == bpf_htons(ETH_P_IPV6))
 		return parse_ipv6(h, d, ip);
 	return NODENS_VERDICT_NOT_DNS;
 }
 
 /* ANSWERED: a datagram to a DNS server, headers in order; its checksum is looked at with the message. */
-static __always_inline enum nodens_verdict parse_datagram(struct hook *h, struct datagram *d)
+static __always_inline enum nodens_verdict parse_datagram(struct hook *h, struct datagram *d, const struct nodens_config *cfg)
 {
-	enum nodens_verdict v = parse_frame(h, d);
+	enum nodens_verdict v = parse_frame(h, d, cfg);
 	__u64 unknown = d->ports_sum;
 
 	if (v != NODENS_VERDICT_ANSWERED)
 		return v;
 	/* The four ways to get here become one. */
 	launder(d->ip_off, unknown, IP_OFF_MASK);
-	launder(d->dns_off, unknown, DNS_OFF_MASK);
-	launder(d->dns_len, unknown, DNS_LEN_MASK);
 	launder(d->is_v6, unknown, 1);
+	launder(d->dns_len, unknown, DNS_LEN_MASK);
+	d->dns_off = d->ip_off + IPV4_UDP_LEN + (IPV6_UDP_LEN - IPV4_UDP_LEN) * d->is_v6;
 	hook_reload(h);
 	return v;
 }

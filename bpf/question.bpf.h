@@ -44,15 +44,13 @@ struct dns_header {
 
 struct question {
 	__u64 hash;
-	__u64 question_sum; /* of name, type and class */
-	__u64 sum;          /* of the whole message */
-	__u64 name_len; /* octets, root label included */
-	__u64 opt_len;  /* 0: no OPT */
-	__u32 type;
-	__u64 size; /* what the client accepts, at least NODENS_UDP_SIZE_MIN */
+	__u64 sum;          /* of name, type and class */
 	__u64 opt_sum;      /* of the OPT as it came */
-	__u64 opt_echo_sum; /* of the OPT as it is echoed */
-	__u64 opt_off;      /* in the frame */
+	__u64 opt_cleared;  /* what of it is cleared in the echo */
+	__u64 name_len;     /* octets, root label included */
+	__u64 opt_len;      /* 0: no OPT */
+	__u64 size;         /* what the client accepts, at least NODENS_UDP_SIZE_MIN */
+	__u32 type;
 	__u16 flags; /* host byte order */
 	__be16 id;
 };
@@ -100,16 +98,16 @@ static __always_inline void hash_name(const struct hook *h, struct question *q, 
 			break;
 		word = load_u64(name + 8 * i);
 		sum += sum_u64(word);
-		hash += nodens_hash_word(word, load_u64(&hash_key[2 * i]));
+		hash += nodens_hash_word(word, hash_key[i]);
 	}
 	if (len & 7) {
 		word = load_rest(h, name_off, len, unknown);
 		sum += sum_u64(word);
 		launder(words, unknown, NODENS_NAME_WORDS - 1);
-		hash += nodens_hash_word(word, load_u64(&hash_key[2 * words]));
+		hash += nodens_hash_word(word, hash_key[words]);
 	}
 	q->hash = nodens_hash_finish(hash);
-	q->question_sum = sum;
+	q->sum = sum;
 }
 
 /* Whether the query's name is this one: `stored` is lower case, padded with zeros. */
@@ -164,7 +162,7 @@ static __always_inline enum nodens_verdict parse_opt(const struct hook *h, struc
 {
 	const __u8 *opt = frame_at(h, opt_off);
 	__u64 first, sum = 0;
-	__u32 rdlen, size, cleared;
+	__u32 rdlen, size;
 
 	if (opt_len < NODENS_OPT_LEN || opt_len > NODENS_OPT_MAX || is_beyond(opt, NODENS_OPT_LEN, h->data_end))
 		return NODENS_VERDICT_EDNS;
@@ -183,8 +181,8 @@ static __always_inline enum nodens_verdict parse_opt(const struct hook *h, struc
 	size = bpf_ntohs((__u16)(first >> 24));
 	q->size = size > NODENS_UDP_SIZE_MIN ? size : NODENS_UDP_SIZE_MIN;
 
-	/* Cleared in the echo: the extended rcode (octet 5) and the low octet of the flags (octet 8). */
-	cleared = ((first >> 40 & 0xff) << 8) + opt[8];
+	/* The extended rcode (octet 5) and the low octet of the flags (octet 8). */
+	q->opt_cleared = (first >> 32 & 0xff00) + opt[8];
 
 	launder(opt_len, q->id, OPT_LEN_MASK);
 	for (__u32 i = 0; i < OPT_WORDS; i++) {
@@ -194,10 +192,7 @@ static __always_inline enum nodens_verdict parse_opt(const struct hook *h, struc
 	}
 	if (opt_len & 7)
 		sum += sum_u64(load_rest(h, opt_off, opt_len, q->id));
-	q->opt_sum = sum_fold(sum);
-	/* Minus what is cleared, in ones-complement arithmetic. */
-	q->opt_echo_sum = sum_fold(sum + 0x1fffe - cleared);
-	q->opt_off = opt_off;
+	q->opt_sum = sum;
 	return NODENS_VERDICT_ANSWERED;
 }
 
@@ -206,7 +201,7 @@ static __always_inline enum nodens_verdict parse_question(struct hook *h, struct
 	const __u8 *dns = frame_at(h, d->dns_off);
 	const struct dns_header *header = (const void *)dns;
 	__u64 name_off = d->dns_off + NODENS_DNS_HEADER_LEN;
-	__u64 name_len, tail, off, opt_len = 0;
+	__u64 name_len, tail, off, header_sum, opt_len = 0;
 	enum nodens_verdict v;
 	const __u8 *p;
 
@@ -214,7 +209,7 @@ static __always_inline enum nodens_verdict parse_question(struct hook *h, struct
 		return NODENS_VERDICT_LENGTH;
 	q->id = header->id;
 	q->flags = bpf_ntohs(header->flags);
-	q->sum = sum_u64(load_u64(dns)) + load_u32(dns + 8);
+	header_sum = sum_u64(load_u64(dns)) + load_u32(dns + 8);
 	if (q->flags & (DNS_QR | DNS_OPCODE | DNS_TC))
 		return NODENS_VERDICT_FLAGS;
 	/* One question; no answer, no authority; at most one additional record. */
@@ -222,8 +217,7 @@ static __always_inline enum nodens_verdict parse_question(struct hook *h, struct
 		return NODENS_VERDICT_COUNTS;
 	q->size = NODENS_UDP_SIZE_MIN;
 	q->opt_sum = 0;
-	q->opt_echo_sum = 0;
-	q->opt_off = 0;
+	q->opt_cleared = 0;
 	if (header->arcount != 0) {
 		opt_len = find_opt(h, d->dns_off, d->dns_len, q->id);
 		launder(opt_len, q->id, OPT_LEN_MASK);
@@ -236,9 +230,8 @@ static __always_inline enum nodens_verdict parse_question(struct hook *h, struct
 	/* With and without an OPT become one. */
 	launder(opt_len, q->id, OPT_LEN_MASK);
 	launder(q->size, q->id, 0xffff);
-	launder(q->opt_sum, q->id, 0xffff);
-	launder(q->opt_echo_sum, q->id, 0xffff);
-	launder(q->opt_off, q->id, DNS_END_MASK);
+	launder_word(q->opt_sum, q->id);
+	launder(q->opt_cleared, q->id, 0xffff);
 	q->opt_len = opt_len;
 
 	name_len = d->dns_len - NODENS_DNS_HEADER_LEN - NODENS_QUESTION_TAIL_LEN - opt_len;
@@ -257,8 +250,6 @@ static __always_inline enum nodens_verdict parse_question(struct hook *h, struct
 	q->type = bpf_ntohs((__u16)tail);
 	if ((tail >> 16) != bpf_htons(DNS_CLASS_IN))
 		return NODENS_VERDICT_CLASS;
-	q->question_sum += sum_at(sum_fold(tail), name_len);
-	q->sum += q->question_sum;
-	q->sum += sum_at(q->opt_sum, name_len);
-	return datagram_verify(d, q->sum) ? NODENS_VERDICT_ANSWERED : NODENS_VERDICT_UDP_CHECKSUM;
+	q->sum += sum_at(tail, name_len);
+	return datagram_verify(d, header_sum + q->sum + sum_at(q->opt_sum, name_len)) ? NODENS_VERDICT_ANSWERED : NODENS_VERDICT_UDP_CHECKSUM;
 }

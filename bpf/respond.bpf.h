@@ -84,7 +84,7 @@ static __always_inline void copy_records(struct hook *h, __u64 dst_off, const __
 }
 
 /* Sum of len octets of the frame, 0 or at least 16 of them. */
-static __always_inline __u16 sum_frame(struct hook *h, __u64 off, __u64 len, __u64 unknown)
+static __always_inline __u64 sum_frame(struct hook *h, __u64 off, __u64 len, __u64 unknown)
 {
 	const __u8 *p = frame_at(h, off);
 	__u64 done = 0, last, end = len;
@@ -109,15 +109,15 @@ static __always_inline __u16 sum_frame(struct hook *h, __u64 off, __u64 len, __u
 		__u64 low = load_u64(p), high = load_u64(p + 8);
 
 		if (left > 8)
-			sum += sum_u64(low >> (8 * (16 - left))) + sum_at(sum_fold(sum_u64(high)), left);
+			sum += sum_u64(low >> (8 * (16 - left))) + sum_at(sum_u64(high), left);
 		else
 			sum += sum_u64(high >> (8 * (8 - left)));
 	}
-	return sum_fold(sum);
+	return sum;
 }
 
 /* The zone's SOA, its names pointing into the question, so that they have the question's case. Returns its sum. */
-static __always_inline __u16 write_soa(struct hook *h, __u64 off, const struct question *q, const struct nodens_config *cfg)
+static __always_inline __u64 write_soa(struct hook *h, __u64 off, const struct question *q, const struct nodens_config *cfg)
 {
 	const __u8 *soa = cfg->soa;
 	__u16 pointer = bpf_htons(0xc000 | (NODENS_DNS_HEADER_LEN + q->name_len - cfg->zone_len));
@@ -141,7 +141,7 @@ static __always_inline __u16 write_soa(struct hook *h, __u64 off, const struct q
 	store_u16(dst + NODENS_SOA_MNAME_OFF, pointer);
 	store_u16(dst + NODENS_SOA_RNAME_OFF, pointer);
 	store_u32(dst + NODENS_SOA_SERIAL_OFF, serial);
-	return sum_fold(sum + 2 * (__u64)pointer + __builtin_bswap16(pointer) + serial);
+	return sum + 2 * (__u64)pointer + sum_at(pointer, NODENS_SOA_MNAME_OFF) + serial;
 }
 
 /* The eight octets at from go to to, in the frame. */
@@ -163,16 +163,15 @@ static __always_inline void move_u64(struct hook *h, __u64 to, __u64 from, __u64
  * CoreDNS echoes it: size, DO, the high octet of the flags and the cookie stay; the extended rcode and the low octet of the
  * flags are zero.
  */
-static __always_inline void move_opt(struct hook *h, __u64 to, const struct question *q, __u64 unknown)
+static __always_inline void move_opt(struct hook *h, __u64 to, __u64 from, __u64 len, __u64 unknown)
 {
-	__u64 len = q->opt_len;
 	__u8 *opt;
 
-	move_u64(h, to + len - 8, q->opt_off + len - 8, unknown);
+	move_u64(h, to + len - 8, from + len - 8, unknown);
 	launder(len, unknown, OPT_LEN_MASK);
 	for (__u32 i = OPT_WORDS - 1; i > 0; i--)
 		if (8 * i <= len)
-			move_u64(h, to + 8 * i - 8, q->opt_off + 8 * i - 8, unknown);
+			move_u64(h, to + 8 * i - 8, from + 8 * i - 8, unknown);
 	opt = frame_at(h, to);
 	if (is_beyond(opt, NODENS_OPT_LEN, h->data_end))
 		return;
@@ -180,23 +179,21 @@ static __always_inline void move_opt(struct hook *h, __u64 to, const struct ques
 	opt[8] = 0;
 }
 
-static __always_inline __u16 answer_flags(const struct question *q, const struct answer *a)
+/* Writes the header and returns its sum. */
+static __always_inline __u64 write_dns_header(struct dns_header *header, const struct question *q, const struct answer *a,
+					      enum nodens_verdict v)
 {
-	return DNS_QR | DNS_AA | (q->flags & (DNS_RD | DNS_CD)) | (a->is_truncated ? DNS_TC : 0);
-}
+	__u16 flags = DNS_QR | DNS_AA | (q->flags & (DNS_RD | DNS_CD)) | (v == NODENS_VERDICT_TRUNCATED ? DNS_TC : 0);
+	__be16 ancount = bpf_htons((__u16)a->counts);
+	__be16 nscount = bpf_htons((__u16)(a->counts >> 16));
+	__be16 arcount = bpf_htons((__u16)((a->counts >> 32) + (q->opt_len != 0)));
 
-static __always_inline void write_dns_header(struct dns_header *header, const struct question *q, const struct answer *a)
-{
-	header->flags = bpf_htons(answer_flags(q, a));
-	header->ancount = bpf_htons(a->ancount);
-	header->nscount = bpf_htons(a->nscount);
-	header->arcount = bpf_htons(a->arcount + (q->opt_len != 0));
-}
-
-static __always_inline __u64 sum_dns_header(const struct question *q, const struct answer *a)
-{
-	return (__u64)q->id + bpf_htons(answer_flags(q, a)) + bpf_htons(1) + bpf_htons(a->ancount) + bpf_htons(a->nscount) +
-	       bpf_htons(a->arcount + (q->opt_len != 0));
+	flags = bpf_htons(flags);
+	header->flags = flags;
+	header->ancount = ancount;
+	header->nscount = nscount;
+	header->arcount = arcount;
+	return (__u64)q->id + flags + bpf_htons(1) + ancount + nscount + arcount;
 }
 
 static __always_inline void write_headers(struct hook *h, const struct datagram *d, __u32 payload, __u64 message_sum)
@@ -224,17 +221,13 @@ static __always_inline enum nodens_verdict respond(struct hook *h, const struct 
 {
 	__u64 question_len = q->name_len + NODENS_QUESTION_TAIL_LEN;
 	__u64 rrs_off = d->dns_off + NODENS_DNS_HEADER_LEN + question_len;
-	__u64 rrs_len = a->rrs_len, first_len = a->first_len, second_len = a->second_len;
-	__u32 query_len = h->len;
-	__u64 opt_off, frame_len;
-	__u64 unknown = q->id, sum = 0;
-	__u16 rrs_sum = a->sum;
+	__u64 rrs_len = a->first_len + a->second_len;
+	__u64 opt_off = rrs_off + rrs_len, frame_len = opt_off + q->opt_len;
+	__u64 unknown = q->id, query_len = h->len;
+	__u64 rrs_sum = a->sum, sum;
 	__u8 *dns;
 
 	launder(rrs_off, unknown, RRS_OFF_MASK);
-	opt_off = rrs_off + rrs_len;
-	frame_len = opt_off + q->opt_len;
-
 	if (!hook_resize(h, frame_len))
 		return NODENS_VERDICT_NO_ROOM;
 	dns = frame_at(h, d->dns_off);
@@ -246,24 +239,19 @@ static __always_inline enum nodens_verdict respond(struct hook *h, const struct 
 
 	/* Nothing fails from here on. */
 	if (q->opt_len)
-		move_opt(h, opt_off, q, unknown);
-	if (a->nscount) {
+		move_opt(h, opt_off, d->dns_off + d->dns_len - q->opt_len, q->opt_len, unknown);
+	if (v == NODENS_VERDICT_NODATA) {
 		rrs_sum = write_soa(h, rrs_off, q, cfg);
 	} else {
-		copy_records(h, rrs_off, b->page, a->first, first_len, unknown);
-		if (second_len) {
-			__u64 second_off = rrs_off + first_len;
-
-			copy_records(h, second_off, b->page, a->second, second_len, unknown);
-		}
-	}
-	write_dns_header((void *)dns, q, a);
-	if (!d->is_partial) {
-		if (!a->nscount && !a->has_sum)
+		copy_records(h, rrs_off, b->page, a->first, a->first_len, unknown);
+		if (a->second_len)
+			copy_records(h, rrs_off + a->first_len, b->page, a->second, a->second_len, unknown);
+		if (rrs_sum == ANSWER_NO_SUM && !d->is_partial)
 			rrs_sum = sum_frame(h, rrs_off, rrs_len, unknown);
-		sum = q->question_sum + sum_dns_header(q, a) + sum_at(rrs_sum, q->name_len) +
-		      sum_at(q->opt_echo_sum, q->name_len + rrs_len);
 	}
-	write_headers(h, d, sizeof(struct udphdr) + NODENS_DNS_HEADER_LEN + question_len + rrs_len + q->opt_len, sum);
+	sum = write_dns_header((void *)dns, q, a, v) + q->sum + sum_at(rrs_sum, q->name_len);
+	/* Minus what is cleared in the OPT, in ones-complement arithmetic. */
+	sum += sum_at(q->opt_sum + 0x1fffe - q->opt_cleared, q->name_len + rrs_len);
+	write_headers(h, d, frame_len - d->dns_off + sizeof(struct udphdr), sum);
 	return v;
 }

@@ -133,7 +133,10 @@ struct nodens_config {
 	__u32 abi_version;
 	__u8 zone_len;   /* octets of the zone in wire format, root label included */
 	__u8 soa_len;    /* NODENS_SOA_LEN */
-	__u8 reserved[6];
+	/* One entry of servers4, looked at before the map: nearly every query goes there. Port 0: none. Written port 0, then
+	 * address, then port, so that a reader never sees one's address with another's port. */
+	__be16 server4_port;
+	__be32 server4_addr;
 	/* SOA record for the authority section, in wire format. Its three pointers and its serial are zero here; the
 	 * datapath fills them in: 0xc000 | (offset of the zone in the question). */
 	__u8 soa[NODENS_SOA_MAX];
@@ -141,6 +144,7 @@ struct nodens_config {
 	char answer[16];                 /* --answer, for people */
 };
 NODENS_ASSERT_OFFSET(struct nodens_config, deadline_jiffies, 0);
+NODENS_ASSERT_OFFSET(struct nodens_config, server4_addr, 28);
 NODENS_ASSERT_OFFSET(struct nodens_config, soa, 32);
 NODENS_ASSERT_SIZE(struct nodens_config, 32 + NODENS_SOA_MAX + NODENS_ZONE_TEXT_MAX + 16);
 

@@ -213,7 +213,8 @@ static void bench_load(struct bench *b, const struct bench_case *c)
 	struct nodens_server4_key server = {.addr = htonl(0x0a60000a), .port = htons(53)};
 	struct nodens_interface interface = {.mtu = 1500, .hook = NODENS_HOOK_TCX};
 	struct nodens_server value = {0};
-	struct nodens_config cfg = {.deadline_jiffies = UINT64_MAX, .gate = NODENS_GATE_OPEN, .zone_len = 15};
+	struct nodens_config cfg = {.deadline_jiffies = UINT64_MAX, .gate = NODENS_GATE_OPEN, .zone_len = 15,
+				    .server4_addr = htonl(0x0a60000a), .server4_port = htons(53)};
 	const struct render_params params = {.ttl_s = 5};
 	struct table_memory mem = {.bucket_count = buckets, .page_count = pages};
 	int err;
