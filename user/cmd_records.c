@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* nodens records: the record set as zone files, from the loaded maps or from a source without touching the kernel. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "commands.h"
+#include "dns/render.h"
+#include "dns/zonefile.h"
+#include "kernel/generation.h"
+#include "kube/store.h"
+#include "source/source.h"
+
+struct records_options {
+	struct option_globals globals;
+	const char *source, *zone, *zone_of;
+	uint64_t ttl_s;
+	int answer, output;
+};
+
+#define RECORDS_OFFSET(member) .offset = offsetof(struct records_options, member)
+
+static const struct option_spec records_options[] = {
+	{.name = "source",
+	 .kind = OPTION_TEXT,
+	 RECORDS_OFFSET(source),
+	 .value_name = "file:PATH",
+	 .help = "render the records of these objects; nothing needs to be\nloaded (default: what is loaded)"},
+	{.name = "zone",
+	 .kind = OPTION_TEXT,
+	 RECORDS_OFFSET(zone),
+	 .value_name = "NAME",
+	 .fallback = "cluster.local",
+	 .help = "with --source: cluster domain"},
+	{.name = "ttl",
+	 .kind = OPTION_NUMBER,
+	 RECORDS_OFFSET(ttl_s),
+	 .value_name = "SECONDS",
+	 .fallback = "5",
+	 .max = 3600,
+	 .help = "with --source: TTL"},
+	{.name = "answer",
+	 .kind = OPTION_CHOICE,
+	 RECORDS_OFFSET(answer),
+	 .choices = "headless|services",
+	 .fallback = "services",
+	 .help = "with --source: level"},
+	{.name = "zone-of",
+	 .kind = OPTION_TEXT,
+	 RECORDS_OFFSET(zone_of),
+	 .value_name = "NAME",
+	 .help = "only the zone that holds this name"},
+	OPTION_OUTPUT(struct records_options, output),
+};
+
+/* Blobs on the heap. */
+struct collection {
+	struct zonefile_entry *entries;
+	size_t count, cap;
+};
+
+/* The blob is the collection's, also on failure. */
+static int collect(struct collection *c, struct nodens_name *blob)
+{
+	if (c->count == c->cap) {
+		size_t cap = c->cap ? c->cap * 2 : 1024;
+		struct zonefile_entry *entries = reallocarray(c->entries, cap, sizeof(*entries));
+
+		if (!entries) {
+			free(blob);
+			return -ENOMEM;
+		}
+		c->entries = entries;
+		c->cap = cap;
+	}
+	c->entries[c->count++].blob = blob;
+	return 0;
+}
+
+static void free_collection(struct collection *c)
+{
+	for (size_t i = 0; i < c->count; i++)
+		free((void *)c->entries[i].blob);
+	free(c->entries);
+}
+
+/* ---- from the maps ---- */
+
+static int on_copy(void *ctx, struct nodens_name *copy, size_t len)
+{
+	if (!zonefile_blob_is_valid(copy, len)) {
+		free(copy);
+		return 0;
+	}
+	return collect(ctx, copy);
+}
+
+static int read_maps(const struct records_options *o, struct collection *c, struct zonefile_params *p, struct error *e)
+{
+	struct generation *g;
+	int err = generation_open(o->globals.bpffs, &g, e);
+
+	if (err)
+		return err;
+	p->ttl_s = generation_config(g)->ttl_s;
+	p->soa_serial = generation_config(g)->soa_serial;
+	err = dns_name_parse(generation_config(g)->zone, &p->zone, e);
+	if (err)
+		error_prefix(e, err, "the zone in the maps");
+	else
+		err = table_copy_each(generation_memory(g), on_copy, c);
+	generation_free(g);
+	if (err == -EBADMSG && !e->text[0]) {
+		fprintf(stderr, "nodens records: entries that cannot be read were left out\n");
+		err = 0;
+	}
+	return err && !e->text[0] ? error_set(e, err, "the maps cannot be read: %s", strerror(-err)) : err;
+}
+
+/* ---- from a source ---- */
+
+struct rendering {
+	struct store *store;
+	struct collection *collection;
+	struct render_params params;
+	int err; /* of a callback that returns nothing */
+};
+
+static void on_replace(void *ctx)
+{
+	store_replace_begin(((struct rendering *)ctx)->store);
+}
+
+static void on_put(void *ctx, struct kube_object *object)
+{
+	struct rendering *r = ctx;
+
+	if (store_put(r->store, object) == -ENOMEM)
+		r->err = -ENOMEM;
+}
+
+static void on_replaced(void *ctx, size_t nameless, const char *why)
+{
+	struct rendering *r = ctx;
+
+	if (nameless)
+		fprintf(stderr,
+			"nodens records: %zu object%s cannot be named, so that the agent would pass everything on: "
+			"%s\n",
+			nameless, nameless == 1 ? "" : "s", why);
+	if (store_replace_end(r->store) == -ENOMEM)
+		r->err = -ENOMEM;
+}
+
+static void on_delete(void *ctx, enum kube_kind kind, const char *namespace, const char *name)
+{
+	(void)ctx, (void)kind, (void)namespace, (void)name;
+}
+
+static void on_batch(void *ctx)
+{
+	(void)ctx;
+}
+
+static void on_error(void *ctx, const struct error *e)
+{
+	(void)ctx, (void)e;
+}
+
+static int render_set(void *ctx, const struct record_set *set)
+{
+	struct rendering *r = ctx;
+	size_t cap = (render_blob_bound(set) + 7) / 8 * 8, len;
+	struct nodens_name *blob = aligned_alloc(8, cap);
+	int err = blob ? render_blob(set, &r->params, blob, cap, &len) : -ENOMEM;
+
+	if (err) {
+		free(blob);
+		return err;
+	}
+	return collect(r->collection, blob);
+}
+
+static int ignore_removal(void *ctx, const struct dns_name *owner)
+{
+	(void)ctx, (void)owner;
+	return 0;
+}
+
+static void warn_broken(void *ctx, const struct kube_object *o)
+{
+	(void)ctx;
+	fprintf(stderr, "nodens records: %s %s/%s is not understood, its names are passed on: %s\n",
+		o->kind == KUBE_SERVICE ? "Service" : "EndpointSlice", o->namespace, o->name, o->broken);
+}
+
+static int render_source(struct rendering *r, const char *path, struct error *e)
+{
+	static const struct source_callbacks callbacks = {.on_replace = on_replace,
+							  .on_put = on_put,
+							  .on_delete = on_delete,
+							  .on_replaced = on_replaced,
+							  .on_batch = on_batch,
+							  .on_error = on_error};
+	struct store_sink sink = {.put = render_set, .remove = ignore_removal, .ctx = r};
+	int err = source_file_read(path, &callbacks, r, e);
+
+	if (!err)
+		err = r->err;
+	if (err)
+		return err;
+	store_each_broken(r->store, warn_broken, NULL);
+	return store_emit_all(r->store, &sink);
+}
+
+static int read_source(const struct records_options *o, struct collection *c, struct zonefile_params *p,
+		       struct error *e)
+{
+	struct record_params params = {.zone = p->zone, .level = o->answer == 0 ? ANSWER_HEADLESS : ANSWER_SERVICES};
+	struct rendering r = {.collection = c, .params = {.ttl_s = (uint32_t)o->ttl_s}};
+	int err;
+
+	p->ttl_s = (uint32_t)o->ttl_s;
+	p->soa_serial = (uint32_t)time(NULL);
+	r.store = store_new(&params);
+	err = r.store ? render_source(&r, o->source + strlen("file:"), e) : -ENOMEM;
+	store_free(r.store);
+	return err;
+}
+
+/* ---- the command ---- */
+
+/* What the command line says; only is for --zone-of. A usage error names the flag. */
+static int take_flags(const struct records_options *o, struct zonefile_params *p, struct dns_name *only,
+		      struct error *e)
+{
+	int err;
+
+	if (o->source && (strncmp(o->source, "file:", 5) != 0 || !o->source[5]))
+		return error_set(e, -EINVAL, "--source: this version reads file:PATH only, not \"%s\"", o->source);
+	p->format = o->output == OUTPUT_JSON ? ZONEFILE_JSON : ZONEFILE_TEXT;
+	err = dns_name_parse(o->zone, &p->zone, e);
+	if (err)
+		return error_prefix(e, err, "--zone \"%s\"", o->zone);
+	if (!o->zone_of)
+		return 0;
+	p->only_zone_of = only;
+	err = dns_name_parse(o->zone_of, only, e);
+	return err ? error_prefix(e, err, "--zone-of \"%s\"", o->zone_of) : 0;
+}
+
+static int print(const struct records_options *o, struct zonefile_params *p, struct error *e)
+{
+	struct collection c = {0};
+	int err = o->source ? read_source(o, &c, p, e) : read_maps(o, &c, p, e);
+
+	if (!err)
+		err = zonefile_print(stdout, c.entries, c.count, p);
+	if (!err && fflush(stdout))
+		err = -errno;
+	free_collection(&c);
+	return err;
+}
+
+static int run(const struct command *command, const struct option_globals *globals, int argc, char **argv)
+{
+	struct records_options o = {0};
+	struct option_arguments arguments;
+	struct zonefile_params p = {0};
+	struct dns_name only;
+	struct error e = {0};
+	int code, err;
+
+	if (!options_begin(command, globals, argc, argv, &o, &arguments, &code))
+		return code;
+	err = take_flags(&o, &p, &only, &e);
+	code = err ? EXIT_USAGE : EXIT_FAILED;
+	if (!err)
+		err = print(&o, &p, &e);
+	if (err)
+		fprintf(stderr, "nodens records: %s\n%s", e.text[0] ? e.text : strerror(-err),
+			code == EXIT_USAGE ? "Try: nodens records --help\n" : "");
+	options_done(command, &o, &arguments);
+	return err ? code : EXIT_OK;
+}
+
+const struct command command_records = {
+	.name = "records",
+	.arguments = "",
+	.summary = "the record set as zone files, loaded or rendered from a source",
+	.options = records_options,
+	.option_count = sizeof(records_options) / sizeof(records_options[0]),
+	.run = run,
+};
