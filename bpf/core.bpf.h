@@ -35,13 +35,15 @@ static __always_inline enum nodens_verdict interface_check(struct hook *h, const
 {
 	const struct nodens_interface *interface = bpf_map_lookup_elem(&interfaces, &h->ifindex);
 
-	if (h->is_explain) {
-		h->mtu = interface ? interface->mtu : EXPLAIN_MTU;
+	if (!interface && h->is_explain) {
+		h->mtu = EXPLAIN_MTU;
 		return NODENS_VERDICT_ANSWERED;
 	}
 	if (!interface || interface->hook == NODENS_HOOK_NONE)
 		return NODENS_VERDICT_INTERFACE;
 	h->mtu = interface->mtu;
+	if (h->is_explain) /* its source is made up */
+		return NODENS_VERDICT_ANSWERED;
 	h->interface_flags = interface->flags;
 	if ((h->interface_flags & NODENS_INTERFACE_ALLOW) && !is_source_allowed(h, d))
 		return NODENS_VERDICT_SOURCE;

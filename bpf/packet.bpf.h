@@ -164,7 +164,10 @@ static __always_inline enum nodens_verdict parse_frame(struct hook *h, struct da
 	const void *ip = eth + 1;
 	__be16 proto;
 
-	if (is_beyond(eth, sizeof(*eth) + VLAN_TAG_LEN, h->data_end) || (eth->h_dest[0] & 1))
+	if (is_beyond(eth, sizeof(*eth) + VLAN_TAG_LEN, h->data_end))
+		return NODENS_VERDICT_NOT_DNS;
+	/* To a group, or from one. */
+	if ((eth->h_dest[0] | eth->h_source[0]) & 1)
 		return NODENS_VERDICT_NOT_DNS;
 	proto = eth->h_proto;
 	if (proto == bpf_htons(ETH_P_8021Q) || proto == bpf_htons(ETH_P_8021AD)) {

@@ -20,7 +20,7 @@
 	X(IP_HEADER, ip_header, "passed: IPv4 options, a wrong IPv4 header checksum or a fragment")                 \
 	X(SEGMENTS, segments, "passed: several datagrams in one GSO packet")                                        \
 	X(UDP_CHECKSUM, udp_checksum, "passed: wrong UDP checksum, or none over IPv6")                              \
-	X(LENGTH, length, "passed: lengths of frame, IP, UDP and DNS disagree, or octets behind the message")       \
+	X(LENGTH, length, "passed: lengths of frame, IP, UDP and DNS disagree")       \
 	X(FLAGS, flags, "passed: not a plain query (QR, opcode or TC)")                                             \
 	X(COUNTS, counts, "passed: not one question with at most one OPT")                                          \
 	X(CLASS, class, "passed: class is not IN")                                                                  \
