@@ -5,7 +5,7 @@
 #include "prelude.bpf.h"
 
 /* Random per generation, frozen at load: the multipliers of nodens_hash_word. */
-const volatile __u64 hash_key[NODENS_NAME_WORDS] = {};
+const volatile __u64 hash_key[NODENS_HASH_KEY_WORDS] = {};
 /* Buckets of the index minus one. */
 const volatile __u32 index_mask = 0;
 

@@ -98,13 +98,13 @@ static __always_inline void hash_name(const struct hook *h, struct question *q, 
 			break;
 		word = load_u64(name + 8 * i);
 		sum += sum_u64(word);
-		hash += nodens_hash_word(word, hash_key[i]);
+		hash += nodens_hash_word(word, hash_key[2 * i], hash_key[2 * i + 1]);
 	}
 	if (len & 7) {
 		word = load_rest(h, name_off, len, unknown);
 		sum += sum_u64(word);
 		launder(words, unknown, NODENS_NAME_WORDS - 1);
-		hash += nodens_hash_word(word, hash_key[words]);
+		hash += nodens_hash_word(word, hash_key[2 * words], hash_key[2 * words + 1]);
 	}
 	q->hash = nodens_hash_finish(hash);
 	q->sum = sum;

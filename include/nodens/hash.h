@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The keyed hash of a name in wire format, the same for upper and lower case: multilinear over words of eight octets with
- * random multipliers (M. Dietzfelbinger, Universal hashing and k-wise independent random variables, 1996), finished by a
- * 64-bit mixer. Names are prefix-free (length octets, root label), so no length is mixed in. Collisions cost a miss, never
- * a wrong answer: the whole name is compared.
+ * The keyed hash of a name in wire format, the same for upper and lower case: multilinear over words of eight octets, each
+ * taken as it is and with its octets reversed, with random odd multipliers modulo 2^64 (after M. Dietzfelbinger, Universal
+ * hashing and k-wise independent random variables, 1996), finished by a 64-bit mixer. A product forgets the high octets of a
+ * difference, so one of both always has the difference in its low half: two names collide for one key in 2^32 at most.
+ * Names are prefix-free (length octets, root label), so no length is mixed in.
  *
- * The key is random per generation, so that who can create names cannot fill a bucket on purpose.
+ * The key is random per generation, so that who can create names cannot fill a bucket on purpose. A collision costs a
+ * miss, never a wrong answer: the whole name is compared.
  */
 #pragma once
 
@@ -13,6 +15,7 @@
 
 #include "nodens/limits.h"
 
+/* Multipliers of 64 bits, all odd: words 2 * i and 2 * i + 1 belong to word i of the name. */
 #define NODENS_HASH_KEY_WORDS (2 * NODENS_NAME_WORDS)
 
 #ifndef __always_inline
@@ -20,19 +23,15 @@
 #endif
 
 /*
- * One step: word i of the name (zeros behind its end), i < NODENS_NAME_WORDS, with multiplier i of the key (odd).
+ * What word i of a name (zeros behind its end) adds to the sum.
  *
  * Octets with bit 6 get bit 5: that folds letters to lower case in two operations. Of the other octets a name of ours has,
  * lengths and digits and '-' have no bit 6, so no two of our names become equal.
  */
-static __always_inline __u64 nodens_hash_word(__u64 word, __u64 multiplier)
+static __always_inline __u64 nodens_hash_word(__u64 word, __u64 multiplier, __u64 multiplier_reversed)
 {
-	return (word | ((word & 0x4040404040404040ULL) >> 1)) * multiplier;
-}
-
-static __always_inline __u64 nodens_hash_step(__u64 word, __u32 key_lo, __u32 key_hi)
-{
-	return nodens_hash_word(word, (__u64)key_hi << 32 | key_lo);
+	word |= (word & 0x4040404040404040ULL) >> 1;
+	return word * multiplier + __builtin_bswap64(word) * multiplier_reversed;
 }
 
 static __always_inline __u64 nodens_hash_finish(__u64 h)

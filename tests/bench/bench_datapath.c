@@ -223,7 +223,10 @@ static void bench_load(struct bench *b, const struct bench_case *c)
 	b->skel = bench_bpf__open();
 	if (!b->skel)
 		die("open", errno);
-	getrandom(mem.hash_key, sizeof(mem.hash_key), 0);
+	for (int i = 0; i < NODENS_HASH_KEY_WORDS; i++) {
+		getrandom(&mem.hash_key[i], sizeof(mem.hash_key[i]), 0);
+		mem.hash_key[i] |= 1;
+	}
 	memcpy((void *)b->skel->rodata->hash_key, mem.hash_key, sizeof(mem.hash_key));
 	*(uint32_t *)&b->skel->rodata->index_mask = buckets - 1;
 	*(uint32_t *)&b->skel->rodata->query_count = c->names;

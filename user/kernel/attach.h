@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The datapath on interfaces: tcx at the head of the ingress chain where the kernel has it (Linux 6.6), else a clsact
+ * filter with a priority and handle of our own (never handle 1). Misses return TC_ACT_UNSPEC, so others on the hook go on.
+ * Never replaces or removes anything that is not ours.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "nodens/abi.h"
+
+struct attach;
+
+/* dir: the pin folder (DIR/links). Probes for tcx once. NULL with e. */
+struct attach *attach_new(const char *dir, struct error *e);
+/* With this hook, whatever the kernel has (tests of clsact). */
+struct attach *attach_new_hook(const char *dir, enum nodens_hook hook, struct error *e);
+/* Leaves everything attached. */
+void attach_free(struct attach *a);
+/* The hook that will be used: NODENS_HOOK_TCX or NODENS_HOOK_CLSACT. */
+enum nodens_hook attach_hook(const struct attach *a);
+
+/* Puts the program on the interface, adopting a pinned link of ours (same interface, attach type and program name) by
+ * updating it atomically. Idempotent. *entry's hook, priority, handle are filled in. */
+int attach_add(struct attach *a, uint32_t ifindex, int prog_fd, struct nodens_interface *entry, struct error *e);
+/* Switches an attached interface to another program atomically: at any instant exactly one of both runs. */
+int attach_switch(struct attach *a, uint32_t ifindex, int prog_fd, struct error *e);
+/* The interface is gone or no longer wanted. */
+int attach_remove(struct attach *a, uint32_t ifindex, struct error *e);
+
+/* `nodens detach`, dir as in attach_new: removes every link pin and every clsact filter of ours on all interfaces of this network namespace,
+ * and the clsact qdisc where we made it and nobody else uses it. Calls removed for each. */
+int attach_remove_all(const char *dir, void (*removed)(void *ctx, const char *what), void *ctx, struct error *e);
