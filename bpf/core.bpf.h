@@ -31,21 +31,35 @@ static __always_inline enum nodens_verdict gate_check(const struct nodens_config
 
 #define EXPLAIN_MTU 1500
 
+/* MTU and flags of the interface; false: it is not one that is answered on. */
+static __always_inline bool interface_find(struct hook *h)
+{
+	__u32 number = h->ifindex % NODENS_INTERFACE_SLOTS;
+	const __u64 *slot = bpf_map_lookup_elem(&interface_slots, &number);
+	const struct nodens_interface *interface;
+	__u64 word = slot ? *(const volatile __u64 *)slot : 0;
+
+	if (word >> 32 == h->ifindex) {
+		h->mtu = word & NODENS_INTERFACE_MTU_MAX;
+		h->interface_flags = word >> 24 & 0xff;
+		return true;
+	}
+	interface = bpf_map_lookup_elem(&interfaces, &h->ifindex);
+	if (interface) {
+		h->mtu = interface->mtu;
+		h->interface_flags = interface->flags;
+		return interface->hook != NODENS_HOOK_NONE;
+	}
+	h->mtu = EXPLAIN_MTU;
+	return h->is_explain;
+}
+
 static __always_inline enum nodens_verdict interface_check(struct hook *h, const struct datagram *d)
 {
-	const struct nodens_interface *interface = bpf_map_lookup_elem(&interfaces, &h->ifindex);
-
-	if (!interface && h->is_explain) {
-		h->mtu = EXPLAIN_MTU;
-		return NODENS_VERDICT_ANSWERED;
-	}
-	if (!interface || interface->hook == NODENS_HOOK_NONE)
+	if (!interface_find(h))
 		return NODENS_VERDICT_INTERFACE;
-	h->mtu = interface->mtu;
-	if (h->is_explain) /* its source is made up */
-		return NODENS_VERDICT_ANSWERED;
-	h->interface_flags = interface->flags;
-	if ((h->interface_flags & NODENS_INTERFACE_ALLOW) && !is_source_allowed(h, d))
+	/* The source of a lookup is made up. */
+	if ((h->interface_flags & NODENS_INTERFACE_ALLOW) && !h->is_explain && !is_source_allowed(h, d))
 		return NODENS_VERDICT_SOURCE;
 	return NODENS_VERDICT_ANSWERED;
 }

@@ -73,6 +73,13 @@ struct {
 } interfaces SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, NODENS_INTERFACE_SLOTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} interface_slots SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, NODENS_ALLOW_MAX);

@@ -13,6 +13,7 @@
  *   verdicts one element per CPU        struct nodens_verdicts
  *   servers4, servers6                  struct nodens_server4_key, nodens_server6_key -> struct nodens_server
  *   interfaces  by ifindex              struct nodens_interface
+ *   interface_slots                     __u64, see nodens_interface_slot
  *   allow4, allow6  longest prefix      struct nodens_allow4_key, nodens_allow6_key -> __u8
  */
 #pragma once
@@ -201,6 +202,16 @@ struct nodens_interface {
 	char reason[92];
 };
 NODENS_ASSERT_SIZE(struct nodens_interface, 128);
+
+/* A shortcut into `interfaces` for those that are answered on: interface_slots[ifindex % NODENS_INTERFACE_SLOTS] is
+ * (ifindex << 32 | flags << 24 | mtu), or another interface's or 0, and then the map is asked. */
+#define NODENS_INTERFACE_SLOTS 1024
+#define NODENS_INTERFACE_MTU_MAX 0xffffff
+
+static inline __u64 nodens_interface_slot(__u32 ifindex, __u32 flags, __u32 mtu)
+{
+	return (__u64)ifindex << 32 | (__u64)(flags & 0xff) << 24 | (mtu < NODENS_INTERFACE_MTU_MAX ? mtu : NODENS_INTERFACE_MTU_MAX);
+}
 
 struct nodens_allow4_key {
 	__u32 prefix_len;

@@ -216,6 +216,7 @@ static void bench_load(struct bench *b, const struct bench_case *c)
 	struct nodens_config cfg = {.deadline_jiffies = UINT64_MAX, .gate = NODENS_GATE_OPEN, .zone_len = 15,
 				    .server4_addr = htonl(0x0a60000a), .server4_port = htons(53)};
 	const struct render_params params = {.ttl_s = 5};
+	uint64_t slot;
 	struct table_memory mem = {.bucket_count = buckets, .page_count = pages};
 	int err;
 
@@ -249,6 +250,8 @@ static void bench_load(struct bench *b, const struct bench_case *c)
 	bpf_map_update_elem(bpf_map__fd(b->skel->maps.config), &zero, &cfg, BPF_ANY);
 	bpf_map_update_elem(bpf_map__fd(b->skel->maps.servers4), &server, &value, BPF_ANY);
 	bpf_map_update_elem(bpf_map__fd(b->skel->maps.interfaces), &ifindex, &interface, BPF_ANY);
+	slot = nodens_interface_slot(ifindex, 0, interface.mtu);
+	bpf_map_update_elem(bpf_map__fd(b->skel->maps.interface_slots), &ifindex, &slot, BPF_ANY);
 }
 
 static void bench_unload(struct bench *b)

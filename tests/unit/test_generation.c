@@ -560,6 +560,43 @@ static void take_interface(void *ctx, uint32_t ifindex, const struct nodens_inte
 	snprintf(t->text[t->count++], sizeof(t->text[0]), "%u %s %u", ifindex, entry->name, entry->mtu);
 }
 
+/* The word in the slot of interface 7, which interface 7 + NODENS_INTERFACE_SLOTS shares. */
+static __u64 slot_of_7(const struct generation *g)
+{
+	__u32 number = 7;
+	__u64 word = ~0ULL;
+
+	assert_int_equal(bpf_map_lookup_elem(g->map_fd[MAP_INTERFACE_SLOTS], &number, &word), 0);
+	return word;
+}
+
+static void an_interface_slot_is_never_told_of_another_interface(void **state)
+{
+	struct nodens_interface entry = {.mtu = 1400, .hook = NODENS_HOOK_TCX, .flags = NODENS_INTERFACE_PEER, .name = "veth1"};
+	const uint32_t other = 7 + NODENS_INTERFACE_SLOTS;
+	struct generation *g;
+
+	(void)state;
+	kernel_env_need();
+	g = new_generation(small);
+	assert_ok(generation_set_interface(g, 7, &entry, &error));
+	assert_true(slot_of_7(g) == nodens_interface_slot(7, NODENS_INTERFACE_PEER, 1400));
+	entry.mtu = 9000;
+	assert_ok(generation_set_interface(g, other, &entry, &error));
+	assert_true(slot_of_7(g) == nodens_interface_slot(7, NODENS_INTERFACE_PEER, 1400));
+	assert_ok(generation_remove_interface(g, other));
+	assert_true(slot_of_7(g) == nodens_interface_slot(7, NODENS_INTERFACE_PEER, 1400));
+	entry.hook = NODENS_HOOK_NONE;
+	assert_ok(generation_set_interface(g, 7, &entry, &error));
+	assert_true(slot_of_7(g) == 0);
+	entry.hook = NODENS_HOOK_TCX;
+	assert_ok(generation_set_interface(g, 7, &entry, &error));
+	assert_true(slot_of_7(g) == nodens_interface_slot(7, NODENS_INTERFACE_PEER, 9000));
+	assert_ok(generation_remove_interface(g, 7));
+	assert_true(slot_of_7(g) == 0);
+	generation_free(g);
+}
+
 static void interfaces_are_written_and_removed(void **state)
 {
 	struct nodens_interface entry = {.mtu = 1400, .name = "veth1", .hook = NODENS_HOOK_TCX};
@@ -844,6 +881,7 @@ int main(void)
 		cmocka_unit_test(loads_150_000_names_into_maps),
 		cmocka_unit_test(server_addresses_are_replaced_as_a_set),
 		cmocka_unit_test(allowed_prefixes_are_replaced_as_a_set),
+		cmocka_unit_test(an_interface_slot_is_never_told_of_another_interface),
 		cmocka_unit_test(interfaces_are_written_and_removed),
 		cmocka_unit_test(verdicts_are_summed_and_carried_over),
 		cmocka_unit_test(jiffies_go_on),

@@ -27,7 +27,7 @@ const char *const generation_map_names[MAP_PINNED] = {
 	[MAP_INDEX] = "index",	     [MAP_ARENA] = "arena",	      [MAP_CONFIG] = "config",
 	[MAP_STATUS] = "status",     [MAP_VERDICTS] = "verdicts",     [MAP_SERVERS4] = "servers4",
 	[MAP_SERVERS6] = "servers6", [MAP_INTERFACES] = "interfaces", [MAP_ALLOW4] = "allow4",
-	[MAP_ALLOW6] = "allow6",     [MAP_JIFFIES] = "jiffies",
+	[MAP_ALLOW6] = "allow6",     [MAP_JIFFIES] = "jiffies",	      [MAP_INTERFACE_SLOTS] = "interface_slots",
 };
 
 const char *const generation_prog_names[PROG_COUNT] = {
@@ -160,6 +160,7 @@ static int take_fds(struct generation *g, const struct nodens_bpf *skel)
 		[MAP_SERVERS6] = skel->maps.servers6, [MAP_INTERFACES] = skel->maps.interfaces,
 		[MAP_ALLOW4] = skel->maps.allow4,     [MAP_ALLOW6] = skel->maps.allow6,
 		[MAP_JIFFIES] = skel->maps.clock,     [MAP_GRACE] = skel->maps.grace_outer,
+		[MAP_INTERFACE_SLOTS] = skel->maps.interface_slots,
 	};
 	const struct bpf_program *progs[PROG_COUNT] = {
 		[PROG_TC] = skel->progs.nodens_tc,

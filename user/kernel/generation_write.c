@@ -231,20 +231,60 @@ int generation_set_allowed(struct generation *g, const struct allow_prefix *pref
 
 /* ---- interfaces ------------------------------------------------------------------------------------------------- */
 
-int generation_set_interface(struct generation *g, uint32_t ifindex, const struct nodens_interface *entry,
-			     struct error *e)
+static int slot_read(const struct generation *g, uint32_t ifindex, __u64 *ret_word)
 {
+	__u32 number = ifindex % NODENS_INTERFACE_SLOTS;
+
+	return bpf_map_lookup_elem(g->map_fd[MAP_INTERFACE_SLOTS], &number, ret_word) < 0 ? -errno : 0;
+}
+
+static int slot_write(struct generation *g, uint32_t ifindex, __u64 word)
+{
+	__u32 number = ifindex % NODENS_INTERFACE_SLOTS;
+
+	return bpf_map_update_elem(g->map_fd[MAP_INTERFACE_SLOTS], &number, &word, BPF_ANY) < 0 ? -errno : 0;
+}
+
+/* The slot stays with the interface that has it; another one is found in the map. */
+static int slot_set(struct generation *g, uint32_t ifindex, const struct nodens_interface *entry)
+{
+	__u64 word;
+	int err = slot_read(g, ifindex, &word);
+
+	if (err || (word != 0 && word >> 32 != ifindex))
+		return err;
+	return slot_write(g, ifindex,
+			  entry->hook == NODENS_HOOK_NONE ? 0 : nodens_interface_slot(ifindex, entry->flags, entry->mtu));
+}
+
+static int slot_clear(struct generation *g, uint32_t ifindex)
+{
+	__u64 word;
+	int err = slot_read(g, ifindex, &word);
+
+	return err || word >> 32 != ifindex ? err : slot_write(g, ifindex, 0);
+}
+
+int generation_set_interface(struct generation *g, uint32_t ifindex, const struct nodens_interface *entry, struct error *e)
+{
+	int err = 0;
+
 	if (bpf_map_update_elem(g->map_fd[MAP_INTERFACES], &ifindex, entry, BPF_ANY) < 0)
-		return error_set(e, -errno, "writing interface %.16s (%u) to the map: %s", entry->name, ifindex,
-				 strerror(errno));
+		err = -errno;
+	if (!err)
+		err = slot_set(g, ifindex, entry);
+	if (err)
+		return error_set(e, err, "writing interface %.16s (%u) to the map: %s", entry->name, ifindex, strerror(-err));
 	return 0;
 }
 
 int generation_remove_interface(struct generation *g, uint32_t ifindex)
 {
+	int err = slot_clear(g, ifindex);
+
 	if (bpf_map_delete_elem(g->map_fd[MAP_INTERFACES], &ifindex) < 0 && errno != ENOENT)
 		return -errno;
-	return 0;
+	return err;
 }
 
 /* ---- counters --------------------------------------------------------------------------------------------------- */
