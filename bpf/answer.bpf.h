@@ -11,12 +11,9 @@
 #define LIST_INDEX_MASK (2 * LIST_RECORDS_MAX - 1)
 _Static_assert(1 << (LIST_STEPS - 1) >= LIST_RECORDS_MAX, "the search reaches every record");
 
-/* Records are [first, first + first_len), then [second, second + second_len), both offsets into the page. */
 struct answer {
-	__u64 first;
-	__u64 first_len;
-	__u64 second;
-	__u64 second_len;
+	__u64 rrs;     /* offset of the records in the page */
+	__u64 rrs_len; /* octets; the SOA's for NODATA */
 	__u64 sum;    /* of all records, or ANSWER_NO_SUM */
 	__u64 counts; /* ANCOUNT, NSCOUNT and ARCOUNT without the OPT, as answer_counts puts them */
 };
@@ -31,10 +28,8 @@ static __always_inline __u64 answer_counts(__u64 ancount, __u64 nscount, __u64 a
 /* The ways of planning become one. */
 static __always_inline void answer_launder(struct answer *a, __u64 unknown)
 {
-	launder(a->first, unknown, PAGE_OFF_MASK);
-	launder(a->first_len, unknown, RRS_LEN_MASK);
-	launder(a->second, unknown, PAGE_OFF_MASK);
-	launder(a->second_len, unknown, RRS_LEN_MASK);
+	launder(a->rrs, unknown, PAGE_OFF_MASK);
+	launder(a->rrs_len, unknown, RRS_LEN_MASK);
 	launder(a->sum, unknown, 0x1ffff);
 	launder_word(a->counts, unknown);
 }
@@ -55,15 +50,15 @@ static __always_inline __s64 answer_room(const struct hook *h, const struct data
 	return limit - NODENS_DNS_HEADER_LEN - NODENS_QUESTION_TAIL_LEN - q->name_len - q->opt_len;
 }
 
-/* A rotation that begins at a random record; all of it, or as many whole records as fit. */
+/* A rotation that begins at a random record; all of it, or as many whole records as fit. The section holds the first
+ * records once more behind the last one, so that it is one straight copy (nodens_stored_records). */
 static __always_inline enum nodens_verdict plan_addresses(const struct blob *b, const struct nodens_section *s,
 							  __u32 rr_len, __u32 room, bool is_room_ours, struct answer *a)
 {
-	__u32 count = s->count;
-	__u32 start = count > 1 ? ((__u64)bpf_get_prandom_u32() * count) >> 32 : 0;
-	__u32 take = count;
-	__u64 first;
+	__u64 count = s->count, take = count, start = 0;
 
+	if (count > 1)
+		start = bpf_get_prandom_u32() * count >> 32;
 	if (count * rr_len > room) {
 		if (is_room_ours)
 			return NODENS_VERDICT_TOO_BIG;
@@ -71,13 +66,8 @@ static __always_inline enum nodens_verdict plan_addresses(const struct blob *b, 
 	} else {
 		a->sum = s->sum;
 	}
-	first = count - start;
-	if (first > take)
-		first = take;
-	a->first = b->off + s->off + start * rr_len;
-	a->first_len = first * rr_len;
-	a->second = b->off + s->off;
-	a->second_len = (take - first) * rr_len;
+	a->rrs = b->off + s->off + start * rr_len;
+	a->rrs_len = take * rr_len;
 	a->counts = answer_counts(take, 0, 0);
 	return take < count ? NODENS_VERDICT_TRUNCATED : NODENS_VERDICT_ANSWERED;
 }
@@ -110,17 +100,17 @@ static __always_inline enum nodens_verdict plan_list(const struct blob *b, const
 	__u64 answers = list->answers, records = answers + list->additionals;
 	__u64 fit;
 
-	a->first = list_off + list->rrs_off;
+	a->rrs = list_off + list->rrs_off;
 	if (list->rrs_len <= room && !list->is_cut) {
 		a->sum = s->sum;
-		a->first_len = list->rrs_len;
+		a->rrs_len = list->rrs_len;
 		a->counts = answer_counts(answers, 0, list->additionals);
 		return NODENS_VERDICT_ANSWERED;
 	}
 	if (is_room_ours || !may_cut || records > LIST_RECORDS_MAX)
 		return NODENS_VERDICT_TOO_BIG;
 	fit = list_fit(list, records, room);
-	a->first_len = fit ? list->end[(fit - 1) & LIST_INDEX_MASK] : 0;
+	a->rrs_len = fit ? list->end[(fit - 1) & LIST_INDEX_MASK] : 0;
 	/* Additional records are behind the answers, so they go first. */
 	a->counts = fit < answers ? answer_counts(fit, 0, 0) : answer_counts(answers, 0, fit - answers);
 	return NODENS_VERDICT_TRUNCATED;
@@ -176,7 +166,7 @@ static __always_inline enum nodens_verdict plan_answer(struct hook *h, const str
 	}
 	if (room < NODENS_SOA_LEN)
 		return NODENS_VERDICT_TOO_BIG;
-	a->first_len = NODENS_SOA_LEN;
+	a->rrs_len = NODENS_SOA_LEN;
 	a->counts = answer_counts(0, 1, 0);
 	return NODENS_VERDICT_NODATA;
 }

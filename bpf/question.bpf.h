@@ -47,6 +47,7 @@ struct question {
 	__u64 sum;          /* of name, type and class */
 	__u64 opt_sum;      /* of the OPT as it came */
 	__u64 opt_cleared;  /* what of it is cleared in the echo */
+	__u64 opt_start;    /* its first eight octets */
 	__u64 name_len;     /* octets, root label included */
 	__u64 opt_len;      /* 0: no OPT */
 	__u64 size;         /* what the client accepts, at least NODENS_UDP_SIZE_MIN */
@@ -183,6 +184,11 @@ static __always_inline enum nodens_verdict parse_opt(const struct hook *h, struc
 
 	/* The extended rcode (octet 5) and the low octet of the flags (octet 8). */
 	q->opt_cleared = (first >> 32 & 0xff00) + opt[8];
+	q->opt_start = first;
+	if (opt_len == NODENS_OPT_LEN) {
+		q->opt_sum = sum_u64(first) + opt[8]; /* RDLENGTH is 0 */
+		return NODENS_VERDICT_ANSWERED;
+	}
 
 	launder(opt_len, q->id, OPT_LEN_MASK);
 	for (__u32 i = 0; i < OPT_WORDS; i++) {
@@ -218,6 +224,7 @@ static __always_inline enum nodens_verdict parse_question(struct hook *h, struct
 	q->size = NODENS_UDP_SIZE_MIN;
 	q->opt_sum = 0;
 	q->opt_cleared = 0;
+	q->opt_start = 0;
 	if (header->arcount != 0) {
 		opt_len = find_opt(h, d->dns_off, d->dns_len, q->id);
 		launder(opt_len, q->id, OPT_LEN_MASK);
@@ -232,6 +239,7 @@ static __always_inline enum nodens_verdict parse_question(struct hook *h, struct
 	launder(q->size, q->id, 0xffff);
 	launder_word(q->opt_sum, q->id);
 	launder(q->opt_cleared, q->id, 0xffff);
+	launder_word(q->opt_start, q->id);
 	q->opt_len = opt_len;
 
 	name_len = d->dns_len - NODENS_DNS_HEADER_LEN - NODENS_QUESTION_TAIL_LEN - opt_len;

@@ -158,6 +158,18 @@ static __always_inline void move_u64(struct hook *h, __u64 to, __u64 from, __u64
 		copy_u64(dst, src, 0);
 }
 
+/* An OPT with no option: 8 octets as they came but for the extended rcode, then the rest: the flags' high octet is the last
+ * of the first eight. */
+static __always_inline void write_plain_opt(struct hook *h, __u64 to, const struct question *q)
+{
+	__u8 *opt = frame_at(h, to);
+
+	if (is_beyond(opt, NODENS_OPT_LEN, h->data_end))
+		return;
+	store_u64(opt, q->opt_start & ~(0xffULL << 40));
+	store_u32(opt + NODENS_OPT_LEN - 4, q->opt_start >> 56);
+}
+
 /*
  * Moves the OPT from where the query had it to the end, backwards as the two may overlap, before any record is written. As
  * CoreDNS echoes it: size, DO, the high octet of the flags and the cookie stay; the extended rcode and the low octet of the
@@ -221,7 +233,7 @@ static __always_inline enum nodens_verdict respond(struct hook *h, const struct 
 {
 	__u64 question_len = q->name_len + NODENS_QUESTION_TAIL_LEN;
 	__u64 rrs_off = d->dns_off + NODENS_DNS_HEADER_LEN + question_len;
-	__u64 rrs_len = a->first_len + a->second_len;
+	__u64 rrs_len = a->rrs_len;
 	__u64 opt_off = rrs_off + rrs_len, frame_len = opt_off + q->opt_len;
 	__u64 unknown = q->id, query_len = h->len;
 	__u64 rrs_sum = a->sum, sum;
@@ -238,14 +250,14 @@ static __always_inline enum nodens_verdict respond(struct hook *h, const struct 
 	}
 
 	/* Nothing fails from here on. */
-	if (q->opt_len)
+	if (q->opt_len == NODENS_OPT_LEN)
+		write_plain_opt(h, opt_off, q);
+	else if (q->opt_len)
 		move_opt(h, opt_off, d->dns_off + d->dns_len - q->opt_len, q->opt_len, unknown);
 	if (v == NODENS_VERDICT_NODATA) {
 		rrs_sum = write_soa(h, rrs_off, q, cfg);
 	} else {
-		copy_records(h, rrs_off, b->page, a->first, a->first_len, unknown);
-		if (a->second_len)
-			copy_records(h, rrs_off + a->first_len, b->page, a->second, a->second_len, unknown);
+		copy_records(h, rrs_off, b->page, a->rrs, rrs_len, unknown);
 		if (rrs_sum == ANSWER_NO_SUM && !d->is_partial)
 			rrs_sum = sum_frame(h, rrs_off, rrs_len, unknown);
 	}

@@ -58,8 +58,9 @@ enum nodens_slot {
 /* count records begin `off` octets behind the start of the blob; count 0 and off 0: NODATA;
  * count 0 and off NODENS_SECTION_PASS: this type alone is passed on.
  *
- * A and AAAA: an array of complete records whose owner is a pointer to the question (NODENS_A_LEN, NODENS_AAAA_LEN), so
- * that any rotation of it is two straight copies. sum is that of all records.
+ * A and AAAA: an array of complete records whose owner is a pointer to the question (NODENS_A_LEN, NODENS_AAAA_LEN), and
+ * behind it the first records once more (nodens_stored_records), so that an answer that begins at any record is one
+ * straight copy. sum is that of the `count` records.
  * SRV and PTR: off is a multiple of 8 and a struct nodens_list lies there; sum is that of all its records, the
  * additional ones included. */
 struct nodens_section {
@@ -69,6 +70,15 @@ struct nodens_section {
 };
 NODENS_ASSERT_SIZE(struct nodens_section, 8);
 #define NODENS_SECTION_PASS 0xffffffffU
+
+/* Records in an A or AAAA section with `count` different ones: an answer that begins at the last one needs all others
+ * behind it, but no more than a message holds. */
+static inline __u32 nodens_stored_records(__u32 count, __u32 rr_len)
+{
+	__u32 answer_max = NODENS_MESSAGE_MAX / rr_len;
+
+	return count == 0 ? 0 : count + (count < answer_max ? count : answer_max) - 1;
+}
 
 /*
  * A blob: everything about one owner name.

@@ -34,13 +34,15 @@ static inline size_t blob_make(void *buffer, uint32_t number, uint32_t version, 
 	b->name_len = (uint8_t)blob_name(number, (uint8_t *)b->name);
 	b->section[NODENS_SLOT_A].off = sizeof(*b) + ((b->name_len + 7U) & ~7U);
 	b->section[NODENS_SLOT_A].count = (uint16_t)records;
-	len = b->section[NODENS_SLOT_A].off + (size_t)records * NODENS_A_LEN;
+	len = b->section[NODENS_SLOT_A].off + (size_t)nodens_stored_records(records, NODENS_A_LEN) * NODENS_A_LEN;
 	b->blob_len = (uint32_t)len;
 	section = (uint8_t *)b + b->section[NODENS_SLOT_A].off;
 	for (size_t i = 4; i < (size_t)records * NODENS_A_LEN; i++)
 		section[i] = blob_octet(number, version, i);
 	if (records > 0)
 		memcpy(section, &version, sizeof(version));
+	memcpy(section + (size_t)records * NODENS_A_LEN, section,
+	       len - b->section[NODENS_SLOT_A].off - (size_t)records * NODENS_A_LEN);
 	return len;
 }
 
@@ -55,7 +57,10 @@ static inline int blob_is_whole(const struct nodens_name *b, size_t len, uint32_
 
 	if (b->blob_len != len || b->name_len != name_len || memcmp(b->name, name, name_len) != 0)
 		return 0;
-	if (b->section[NODENS_SLOT_A].off + section_len != len || section_len < sizeof(version))
+	size_t repeated_len = (size_t)nodens_stored_records(b->section[NODENS_SLOT_A].count, NODENS_A_LEN) * NODENS_A_LEN - section_len;
+
+	if (b->section[NODENS_SLOT_A].off + section_len + repeated_len != len || section_len < sizeof(version) ||
+	    memcmp(section + section_len, section, repeated_len) != 0)
 		return 0;
 	memcpy(&version, section, sizeof(version));
 	for (size_t i = sizeof(version); i < section_len; i++) {

@@ -413,7 +413,7 @@ static void names_fill_every_page_of_the_maps(void **state)
 		if (table_put(generation_table(g), (const struct nodens_name *)buffer, blob_len) != 1)
 			break;
 	}
-	assert_in_range(number, 3 * NODENS_PAGE_LEN / 40064 - 3, 3 * NODENS_PAGE_LEN / 40064 + 1);
+	assert_in_range(number, 3 * NODENS_PAGE_LEN / 44144 - 3, 3 * NODENS_PAGE_LEN / 44144 + 1);
 	open_gate(g);
 	for (uint32_t i = 0; i < number; i++)
 		assert_int_equal(explain(g, i, answer, &len), NODENS_VERDICT_TRUNCATED);

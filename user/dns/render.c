@@ -3,6 +3,8 @@
  * Blobs as nodens/abi.h has them. In this order, so that a small name with its addresses is in two cache lines:
  *
  *   struct nodens_name | name, zeros to 8 | A records | AAAA records | zeros to 8 | list of SRV or PTR
+ *
+ * Behind the records of an address section stand the first ones once more (nodens_stored_records).
  */
 #include "dns/render.h"
 
@@ -137,12 +139,20 @@ static size_t list_len(const struct list_plan *p)
 	return p->answers && !p->is_passed ? list_head_len(p) + p->rrs_len : 0;
 }
 
+/* Octets of an address section, the repeated records included. */
+static size_t addresses_len(size_t count, size_t rr_len)
+{
+	return count > UINT16_MAX ? SIZE_MAX / 4 : (size_t)nodens_stored_records((uint32_t)count, (uint32_t)rr_len) * rr_len;
+}
+
 /* Takes the records' octets from room if they fit there and their number into the section. */
 static bool plan_addresses(size_t count, size_t rr_len, size_t *room)
 {
-	if (count > UINT16_MAX || count * rr_len > *room)
+	size_t len = addresses_len(count, rr_len);
+
+	if (count > UINT16_MAX || len > *room)
 		return false;
-	*room -= count * rr_len;
+	*room -= len;
 	return true;
 }
 
@@ -183,13 +193,16 @@ static void put_addresses(struct wire *w, uint16_t type, uint32_t ttl_s, const v
 			  size_t count, struct nodens_section *ret_section)
 {
 	const uint8_t *addr = addrs;
-	size_t off = w->len;
+	size_t off = w->len, repeated;
 
 	for (size_t i = 0; i < count; i++, addr += addr_len) {
 		put_rr_head(w, QUESTION_POINTER, type, ttl_s, addr_len);
 		wire_put_bytes(w, addr, addr_len);
 	}
 	end_section(w, ret_section, off, count);
+	repeated = addresses_len(count, RR_FIXED_LEN + addr_len) - count * (RR_FIXED_LEN + addr_len);
+	if (!w->overflow)
+		wire_put_bytes(w, w->data + off, repeated);
 }
 
 /* ---- lists ---- */
@@ -319,7 +332,8 @@ static void put_sections(struct wire *w, const struct record_set *set, const str
 
 size_t render_blob_bound(const struct record_set *set)
 {
-	size_t len = head_len(set) + set->a_count * NODENS_A_LEN + set->aaaa_count * NODENS_AAAA_LEN + 8 +
+	size_t len = head_len(set) + addresses_len(set->a_count, NODENS_A_LEN) +
+		     addresses_len(set->aaaa_count, NODENS_AAAA_LEN) + 8 +
 		     sizeof(struct nodens_list) + align8(2 * LIST_MAX) + NODENS_MESSAGE_MAX;
 
 	if (!set->srv_count && !set->ptr_count)

@@ -43,7 +43,7 @@ static bool section_is_sound(const struct nodens_name *blob, enum nodens_slot sl
 	if (is_list)
 		return s->off % 8 == 0 &&
 		       list_is_sound((const uint8_t *)blob + s->off, blob->blob_len - s->off, s->count);
-	return s->count * record_len <= blob->blob_len - s->off;
+	return nodens_stored_records(s->count, record_len) * record_len <= blob->blob_len - s->off;
 }
 
 /* Labels of at most 63 octets that end with the root label at name_len. */
