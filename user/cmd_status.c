@@ -92,6 +92,8 @@ static const char *find_fault(const struct status_report *r, bool is_ready_wante
 		return "not synced: everything is passed on";
 	if (r->config.gate != NODENS_GATE_OPEN)
 		return "the gate is closed: everything is passed on";
+	if (!r->status.ready_ms)
+		return "still attaching to the interfaces";
 	for (size_t i = 0; i < r->interface_count; i++) {
 		is_any_attached |= r->interfaces[i].entry.hook != NODENS_HOOK_NONE;
 		is_any_wanted |= status_interface_has_failed(&r->interfaces[i]);

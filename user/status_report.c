@@ -223,6 +223,7 @@ static void put_state(struct jsonout *j, const struct status_report *r)
 	jsonout_number(j, "stale_after_ms", s->stale_after_ms);
 	jsonout_number(j, "jiffies_per_second", s->hz);
 	jsonout_number(j, "synced_ms", s->synced_ms);
+	jsonout_number(j, "ready_ms", s->ready_ms);
 	jsonout_number(j, "last_change_ms", s->last_change_ms);
 	jsonout_text(j, "source", s->source);
 	jsonout_number(j, "source_ok_ms", s->source_ok_ms);

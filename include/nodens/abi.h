@@ -138,7 +138,7 @@ enum nodens_gate {
 struct nodens_config {
 	/* The gate shuts when bpf_jiffies64() passes this. One 64-bit store, from the loop that applies updates. */
 	__u64 deadline_jiffies;
-	__u32 gate; /* enum nodens_gate */
+	enum nodens_gate gate;
 	__u32 soa_serial;
 	__u32 ttl_s;
 	__u32 abi_version;
@@ -204,7 +204,7 @@ enum nodens_interface_flag {
 /* Key: __u32 ifindex. hook NONE: seen and skipped, `reason` tells why. */
 struct nodens_interface {
 	__u32 mtu; /* octets of an IP packet */
-	__u32 hook;
+	enum nodens_hook hook;
 	__u32 flags;
 	__u32 priority; /* clsact: tc priority */
 	__u32 handle;   /* clsact: filter handle */
@@ -242,6 +242,7 @@ struct nodens_status {
 	__u64 started_ms;
 	__u64 heartbeat_ms;
 	__u64 synced_ms;         /* since when the records are those of the source */
+	__u64 ready_ms;          /* since when the interfaces there were at the start are attached */
 	__u64 last_change_ms;    /* last change of a record */
 	__u64 source_ok_ms;      /* when what is loaded was read from the source */
 	__u64 source_error_ms;   /* since when the source cannot be read, 0: it can */

@@ -208,7 +208,7 @@ static uint32_t power_of_two(uint32_t n)
 static void bench_load(struct bench *b, const struct bench_case *c)
 {
 	uint32_t buckets = power_of_two(c->names / 5 + 1), zero = 0, ifindex = 1;
-	size_t blob = 32 + 64 + c->records * (c->type == 33 ? 120 : 16) + 64;
+	size_t blob = 32 + 64 + c->records * (c->type == 33 ? 120 : 2 * NODENS_A_LEN) + 64;
 	uint32_t pages = (uint64_t)c->names * (blob + 64) / NODENS_PAGE_LEN + 2;
 	struct nodens_server4_key server = {.addr = htonl(0x0a60000a), .port = htons(53)};
 	struct nodens_interface interface = {.mtu = 1500, .hook = NODENS_HOOK_TCX};
