@@ -122,7 +122,7 @@ start_agent() {
         "$NODENS" run --source "file:$OBJECTS" --stale-after "${STALE_AFTER_S}s" 2>"$WORK/agent.log" &
     # shellcheck disable=SC2034 # demo.sh ends it
     AGENT=$!
-    if ! { wait_for 10 grep -q 'msg="\?ready' "$WORK/agent.log" && in_node "$NODENS" status --ready >/dev/null; }; then
+    if ! wait_for 10 in_node "$NODENS" status --ready; then
         cat "$WORK/agent.log" >&2
         die "the agent did not become ready"
     fi

@@ -255,11 +255,12 @@ static void log_ready(struct controller *c)
 	struct attachment_counts n;
 
 	attachments_count(c->attachments, &n);
+	/* The map first: who sees the line, or is notified, may ask at once. */
+	c->status.ready_ms = heartbeat_now_ms();
+	controller_tell_status(c);
 	log_info("ready", LOG_NUM("generation", generation_number(controller_generation(c))),
 		 LOG_NUM("names", c->status.names), LOG_NUM("interfaces", n.attached), LOG_NUM("skipped", n.skipped),
 		 LOG_NUM("failed", n.failed), LOG_NUM("ms", heartbeat_now_ms() - c->status.started_ms));
-	c->status.ready_ms = heartbeat_now_ms();
-	controller_tell_status(c);
 	(void)notify_send("READY=1");
 }
 
