@@ -93,3 +93,61 @@ int bench_nodens(struct __sk_buff *skb)
 	hook_claim(&h);
 	return hook_send(&h);
 }
+
+/*
+ * The way of a query cut short, for what each step costs: the sequence is that of handle_frame. A step's result is used,
+ * or the compiler would leave it out.
+ */
+enum step { STEP_PARSE, STEP_GATE, STEP_INTERFACE, STEP_QUESTION, STEP_LOOKUP, STEP_PLAN };
+
+static __always_inline int run_steps(struct __sk_buff *skb, const enum step last)
+{
+	struct hook h = {};
+	struct datagram d = {};
+	struct question q;
+	struct answer a = {};
+	struct blob b;
+	const struct nodens_config *cfg;
+	__u32 zero = 0;
+
+	if (!refill(skb))
+		return TC_ACT_SHOT;
+	hook_init(&h, skb);
+	cfg = bpf_map_lookup_elem(&config, &zero);
+	if (!cfg || parse_datagram(&h, &d, cfg) != NODENS_VERDICT_ANSWERED)
+		return TC_ACT_SHOT;
+	if (last == STEP_PARSE)
+		return d.pseudo_sum == 1 ? TC_ACT_SHOT : TC_ACT_OK;
+	if (gate_check(cfg) != NODENS_VERDICT_ANSWERED)
+		return TC_ACT_SHOT;
+	if (last == STEP_GATE)
+		return TC_ACT_OK;
+	if (interface_check(&h, &d) != NODENS_VERDICT_ANSWERED || hook_is_segmented(&h))
+		return TC_ACT_SHOT;
+	if (last == STEP_INTERFACE)
+		return TC_ACT_OK;
+	if (parse_question(&h, &d, &q) != NODENS_VERDICT_ANSWERED)
+		return TC_ACT_SHOT;
+	if (last == STEP_QUESTION)
+		return q.hash == 1 ? TC_ACT_SHOT : TC_ACT_OK;
+	if (lookup_name(&h, &d, &q, &b) != NODENS_VERDICT_ANSWERED)
+		return TC_ACT_SHOT;
+	if (last == STEP_LOOKUP)
+		return TC_ACT_OK;
+	if (plan_answer(&h, &d, &q, &b, &a) >= NODENS_VERDICT_FIRST_PASS)
+		return TC_ACT_SHOT;
+	return a.rrs_len == 1 ? TC_ACT_SHOT : TC_ACT_OK;
+}
+
+#define STEP_PROGRAM(name, last)                                                                                    \
+	SEC("tc") int bench_step_##name(struct __sk_buff *skb)                                                      \
+	{                                                                                                           \
+		return run_steps(skb, last);                                                                        \
+	}
+
+STEP_PROGRAM(parse, STEP_PARSE)
+STEP_PROGRAM(gate, STEP_GATE)
+STEP_PROGRAM(interface, STEP_INTERFACE)
+STEP_PROGRAM(question, STEP_QUESTION)
+STEP_PROGRAM(lookup, STEP_LOOKUP)
+STEP_PROGRAM(plan, STEP_PLAN)
