@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* nodens records: the record set as zone files, from the loaded maps or from a source without touching the kernel. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,7 +52,7 @@ static const struct option_spec records_options[] = {
 	 .kind = OPTION_TEXT,
 	 RECORDS_OFFSET(zone_of),
 	 .value_name = "NAME",
-	 .help = "only the zone that holds this name"},
+	 .help = "only the zone that holds this name, or the reverse\nname of this address"},
 	OPTION_OUTPUT(struct records_options, output),
 };
 
@@ -236,6 +237,7 @@ static int read_source(const struct records_options *o, struct collection *c, st
 static int take_flags(const struct records_options *o, struct zonefile_params *p, struct dns_name *only,
 		      struct error *e)
 {
+	uint8_t addr[16];
 	int err;
 
 	if (o->source && (strncmp(o->source, "file:", 5) != 0 || !o->source[5]))
@@ -247,6 +249,11 @@ static int take_flags(const struct records_options *o, struct zonefile_params *p
 	if (!o->zone_of)
 		return 0;
 	p->only_zone_of = only;
+	/* An address stands for its reverse name, as with dig -x. */
+	if (inet_pton(AF_INET, o->zone_of, addr) == 1 || inet_pton(AF_INET6, o->zone_of, addr) == 1) {
+		dns_name_reverse(strchr(o->zone_of, ':') ? AF_INET6 : AF_INET, addr, only);
+		return 0;
+	}
 	err = dns_name_parse(o->zone_of, only, e);
 	return err ? error_prefix(e, err, "--zone-of \"%s\"", o->zone_of) : 0;
 }

@@ -71,6 +71,9 @@ def main(t):
                 assert "cluster.local." in found and any(x.endswith("in-addr.arpa.") for x in found), f"zones: {list(found)}"
                 for origin, zone in found.items():
                     check_zone(command, origin, zone)
+    with t.case("--zone-of an address is the zone of its reverse name, not the root"):
+        found = zones(rendered(next(iter(example_files.states()))[0], "--zone-of", "172.17.0.5"))
+        assert list(found) == ["172.in-addr.arpa."], list(found)
 
 
 tap.run(main)
