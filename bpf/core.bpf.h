@@ -98,7 +98,6 @@ static __always_inline enum nodens_verdict handle_frame(struct hook *h)
 	if (v >= NODENS_VERDICT_FIRST_PASS)
 		return v;
 	answer_launder(&a, q.hash);
-	launder(q.opt_len, q.hash, OPT_LEN_MASK);
 	launder(v, q.hash, 0x1f);
 	return respond(h, &d, &q, &b, &a, cfg, v);
 }

@@ -65,29 +65,24 @@ static __always_inline bool hook_resize(struct hook *h, __u32 len)
 	return true;
 }
 
-/* Before the answer is sent. A query that a bridge port sees is addressed to the bridge, PACKET_OTHERHOST; the pod's stack
- * drops such a packet. Fails only for types that a received packet never has. */
-static __always_inline void hook_claim(struct hook *h)
+/*
+ * What becomes of the packet. A miss goes on as if we were not there, past whoever else is on the hook (TC_ACT_UNSPEC is
+ * TCX_NEXT).
+ *
+ * An answer goes back to where it came from: on a pod's veth straight into the pod's end, as the veth's egress hooks, where
+ * a CNI may hold the pod's ingress policy, never saw the query and would drop its answer. A query that a bridge port sees
+ * is addressed to the bridge, PACKET_OTHERHOST, and the pod's stack drops such a packet; changing the type fails only for
+ * types that a received packet never has.
+ */
+static __always_inline int hook_finish(struct hook *h, enum nodens_verdict v)
 {
 	struct __sk_buff *skb = h->ctx;
 
+	if (v >= NODENS_VERDICT_FIRST_PASS)
+		return TC_ACT_UNSPEC;
 	if (skb->pkt_type != PACKET_HOST)
 		bpf_skb_change_type(skb, PACKET_HOST);
-}
-
-/*
- * Back to where it came from. On a pod's veth straight into the pod's end: the veth's egress hooks, where a CNI may hold
- * the pod's ingress policy, never saw the query and would drop its answer.
- */
-static __always_inline int hook_send(struct hook *h)
-{
 	if (h->interface_flags & NODENS_INTERFACE_PEER)
 		return bpf_redirect_peer(h->ifindex, 0);
 	return bpf_redirect(h->ifindex, 0);
-}
-
-/* Whoever else is on the hook goes on as if we were not there (equal to TCX_NEXT). */
-static __always_inline int hook_pass(void)
-{
-	return TC_ACT_UNSPEC;
 }

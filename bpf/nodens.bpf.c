@@ -15,10 +15,7 @@ int nodens_tc(struct __sk_buff *skb)
 	hook_init(&h, skb);
 	v = handle_frame(&h);
 	verdict_count(v);
-	if (v >= NODENS_VERDICT_FIRST_PASS)
-		return hook_pass();
-	hook_claim(&h);
-	return hook_send(&h);
+	return hook_finish(&h, v);
 }
 
 /* For `nodens lookup`: a test run tells the verdict and shows the answer; nothing is counted or sent. */

@@ -236,13 +236,13 @@ static __always_inline enum nodens_verdict parse_question(struct hook *h, struct
 		v = parse_opt(h, q, off, opt_len);
 		if (v != NODENS_VERDICT_ANSWERED)
 			return v;
+		/* The ways through parse_opt become one, which covers the constants of a query without an OPT. */
+		launder(opt_len, q->id, OPT_LEN_MASK);
+		launder(q->size, q->id, 0xffff);
+		launder_word(q->opt_sum, q->id);
+		launder(q->opt_cleared, q->id, 0xffff);
+		launder_word(q->opt_start, q->id);
 	}
-	/* With and without an OPT become one. */
-	launder(opt_len, q->id, OPT_LEN_MASK);
-	launder(q->size, q->id, 0xffff);
-	launder_word(q->opt_sum, q->id);
-	launder(q->opt_cleared, q->id, 0xffff);
-	launder_word(q->opt_start, q->id);
 	q->opt_len = opt_len;
 
 	name_len = d->dns_len - NODENS_DNS_HEADER_LEN - NODENS_QUESTION_TAIL_LEN - opt_len;

@@ -88,10 +88,7 @@ int bench_nodens(struct __sk_buff *skb)
 	hook_init(&h, skb);
 	v = handle_frame(&h);
 	verdict_count(v);
-	if (v >= NODENS_VERDICT_FIRST_PASS)
-		return hook_pass();
-	hook_claim(&h);
-	return hook_send(&h);
+	return hook_finish(&h, v);
 }
 
 /*
