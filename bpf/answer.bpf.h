@@ -25,15 +25,6 @@ static __always_inline __u64 answer_counts(__u64 ancount, __u64 nscount, __u64 a
 	return ancount | nscount << 16 | arcount << 32;
 }
 
-/* The ways of planning become one. */
-static __always_inline void answer_launder(struct answer *a, __u64 unknown)
-{
-	launder(a->rrs, unknown, PAGE_OFF_MASK);
-	launder(a->rrs_len, unknown, RRS_LEN_MASK);
-	launder(a->sum, unknown, 0x1ffff);
-	launder_word(a->counts, unknown);
-}
-
 /* Octets that the records may take, by the client's size and the interface's MTU; negative: not even the question fits. */
 static __always_inline __s64 answer_room(const struct hook *h, const struct datagram *d, const struct question *q,
 					 bool *ret_is_ours)

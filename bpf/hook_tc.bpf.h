@@ -43,9 +43,10 @@ static __always_inline void hook_init(struct hook *h, struct __sk_buff *skb)
 	h->ctx = skb;
 	h->ifindex = skb->ifindex;
 	hook_reload(h);
-	if (h->len > (__u64)(h->data_end - h->data) && tc_is_worth_pulling(h))
+	if (h->len > (__u64)(h->data_end - h->data) && tc_is_worth_pulling(h)) {
 		bpf_skb_pull_data(skb, h->len);
-	hook_reload(h);
+		hook_reload(h);
+	}
 }
 
 static __always_inline bool hook_is_segmented(const struct hook *h)

@@ -130,7 +130,7 @@ static __always_inline enum nodens_verdict parse_ipv4(struct hook *h, struct dat
 	d->dns_off = d->ip_off + sizeof(*ip) + sizeof(*udp);
 	d->pseudo_sum = (__u64)ip->saddr + ip->daddr + bpf_htons(IPPROTO_UDP);
 	datagram_take_udp(d, udp);
-	if (sum_fold(sum_iphdr(ip)) != 0xffff)
+	if (sum_fold_short(sum_iphdr(ip)) != 0xffff)
 		return NODENS_VERDICT_IP_HEADER;
 	if (!is_unicast4(ip->saddr) || ip->saddr == ip->daddr)
 		return NODENS_VERDICT_SOURCE;
@@ -244,7 +244,7 @@ static __always_inline void write_ipv4(struct iphdr *ip, __u16 payload)
 	ip->tot_len = tot_len;
 	store_u32(&ip->id, 0); /* and no flags, no offset */
 	ip->ttl = ANSWER_TTL;
-	ip->check = ~sum_fold(sum);
+	ip->check = ~sum_fold_short(sum);
 	ip->saddr = daddr;
 	ip->daddr = saddr;
 }

@@ -40,7 +40,10 @@
 #define launder(x, unknown, mask)                                                                                   \
 	asm volatile("%0 += %1; %0 -= %1; %0 &= %2" : "+r"(x) : "r"((__u64)(unknown)), "i"(mask))
 
-/* The same for a word that may have any value. */
+/* Bounds x by mask where it is within it already, so that the verifier sees it too. */
+#define bound(x, mask) asm volatile("%0 &= %1" : "+r"(x) : "i"(mask))
+
+/* The same as launder for a word that may have any value. */
 #define launder_word(x, unknown) asm volatile("%0 += %1; %0 -= %1" : "+r"(x) : "r"((__u64)(unknown)))
 
 /* Loads and stores at any offset of the packet: every architecture with a BPF JIT that we support reads unaligned words, and

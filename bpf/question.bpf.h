@@ -74,12 +74,12 @@ static __always_inline bool opt_is_owned_by_root(const __u8 *opt)
  * The last word of [off, off + len), 1 to 7 octets behind the whole words, zeros behind them: from the eight octets that end
  * there. len is at least 8.
  */
-static __always_inline __u64 load_rest(const struct hook *h, __u64 off, __u64 len, __u64 unknown)
+static __always_inline __u64 load_rest(const struct hook *h, __u64 off, __u64 len)
 {
 	__u64 last_off = off + len - 8;
 	const __u8 *last;
 
-	launder(last_off, unknown, DNS_END_MASK);
+	bound(last_off, DNS_END_MASK);
 	last = frame_at(h, last_off);
 	if (is_beyond(last, 8, h->data_end))
 		return 0;
@@ -103,10 +103,10 @@ static __always_inline void hash_name(const struct hook *h, struct question *q, 
 		hash += nodens_hash_word(word, hash_key[2 * i], hash_key[2 * i + 1]);
 	}
 	if (len & 7) {
-		word = load_rest(h, name_off, len, unknown);
+		word = load_rest(h, name_off, len);
 		total += word;
 		high += word >> 32;
-		launder(words, unknown, NODENS_NAME_WORDS - 1);
+		bound(words, NODENS_NAME_WORDS - 1);
 		hash += nodens_hash_word(word, hash_key[2 * words], hash_key[2 * words + 1]);
 	}
 	q->hash = nodens_hash_finish(hash);
@@ -134,8 +134,8 @@ static __always_inline bool name_is_equal(const struct hook *h, __u64 name_off, 
 	}
 	if ((name_len & 7) == 0)
 		return true;
-	word = load_rest(h, name_off, name_len, unknown);
-	launder(words, unknown, NODENS_NAME_WORDS - 1);
+	word = load_rest(h, name_off, name_len);
+	bound(words, NODENS_NAME_WORDS - 1);
 	return word == stored[words] || word_to_lower(word) == stored[words];
 }
 
@@ -200,7 +200,7 @@ static __always_inline enum nodens_verdict parse_opt(const struct hook *h, struc
 		sum += sum_u64(load_u64(opt + 8 * i));
 	}
 	if (opt_len & 7)
-		sum += sum_u64(load_rest(h, opt_off, opt_len, q->id));
+		sum += sum_u64(load_rest(h, opt_off, opt_len));
 	q->opt_sum = sum;
 	return NODENS_VERDICT_ANSWERED;
 }
@@ -253,7 +253,7 @@ static __always_inline enum nodens_verdict parse_question(struct hook *h, struct
 	hash_name(h, q, name_off, q->id);
 
 	off = name_off + name_len;
-	launder(off, q->id, TAIL_OFF_MASK);
+	bound(off, TAIL_OFF_MASK);
 	p = frame_at(h, off);
 	if (is_beyond(p, NODENS_QUESTION_TAIL_LEN, h->data_end))
 		return NODENS_VERDICT_LENGTH;

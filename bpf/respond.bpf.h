@@ -11,7 +11,8 @@
 
 #define RRS_OFF_MASK 0x1ff  /* of the records in the frame: at most 18 + 40 + 8 + 12 + 255 + 4 */
 #define FRAME_OFF_MASK 0x1fff
-#define COPY_STEPS (NODENS_MESSAGE_MAX / 64)
+#define COPY_STEP 128
+#define COPY_STEPS (NODENS_MESSAGE_MAX / COPY_STEP)
 
 #define copy_u64(dst, src, off) store_u64((dst) + (off), load_u64((src) + (off)))
 
@@ -25,6 +26,12 @@ static __always_inline void copy_32(__u8 *dst, const __u8 *src)
 {
 	copy_16(dst, src);
 	copy_16(dst + 16, src + 16);
+}
+
+static __always_inline void copy_64(__u8 *dst, const __u8 *src)
+{
+	copy_32(dst, src);
+	copy_32(dst + 32, src + 32);
 }
 
 /*
@@ -41,11 +48,11 @@ static __always_inline void copy_records(struct hook *h, __u64 dst_off, const __
 
 	launder(end, unknown, RRS_LEN_MASK);
 	for (__u32 i = 0; i < COPY_STEPS; i++) {
-		if (64 * i + 64 > end || is_beyond(dst, 64 * i + 64, h->data_end))
+		if (COPY_STEP * i + COPY_STEP > end || is_beyond(dst, COPY_STEP * i + COPY_STEP, h->data_end))
 			break;
-		copy_32(dst + 64 * i, src + 64 * i);
-		copy_32(dst + 64 * i + 32, src + 64 * i + 32);
-		done += 64;
+		copy_64(dst + COPY_STEP * i, src + COPY_STEP * i);
+		copy_64(dst + COPY_STEP * i + 64, src + COPY_STEP * i + 64);
+		done += COPY_STEP;
 	}
 	launder(done, unknown, RRS_LEN_MASK);
 	rest = len - done;
@@ -53,6 +60,14 @@ static __always_inline void copy_records(struct hook *h, __u64 dst_off, const __
 	launder(dst_off, unknown, FRAME_OFF_MASK);
 	dst = frame_at(h, dst_off);
 	src += done;
+	if (rest >= 64) {
+		if (is_beyond(dst, 64, h->data_end))
+			return;
+		copy_64(dst, src);
+		dst += 64;
+		src += 64;
+		rest -= 64;
+	}
 	if (rest >= 32) {
 		if (is_beyond(dst, 32, h->data_end))
 			return;
@@ -93,7 +108,7 @@ static __always_inline __u64 sum_frame(struct hook *h, __u64 off, __u64 len, __u
 	if (len < 16)
 		return 0;
 	launder(end, unknown, RRS_LEN_MASK);
-	for (__u32 i = 0; i < COPY_STEPS * 4; i++) {
+	for (__u32 i = 0; i < NODENS_MESSAGE_MAX / 16; i++) {
 		if (16 * i + 16 > end || is_beyond(p, 16 * i + 16, h->data_end))
 			break;
 		sum += sum_u64(load_u64(p + 16 * i)) + sum_u64(load_u64(p + 16 * i + 8));
@@ -239,7 +254,7 @@ static __always_inline enum nodens_verdict respond(struct hook *h, const struct 
 	__u64 rrs_sum = a->sum, sum;
 	__u8 *dns;
 
-	launder(rrs_off, unknown, RRS_OFF_MASK);
+	bound(rrs_off, RRS_OFF_MASK);
 	if (!hook_resize(h, frame_len))
 		return NODENS_VERDICT_NO_ROOM;
 	dns = frame_at(h, d->dns_off);
