@@ -51,14 +51,14 @@ static struct nodens_bpf *open_object(void)
 	return skel;
 }
 
-/* Loads `wanted` alone with a log of its own; prints its statistics or why it is refused. */
+/* Loads program number `wanted` alone with a log of its own; prints its statistics or why it is refused. 1: there is none. */
 static int report(size_t wanted, unsigned int level, size_t log_len)
 {
 	struct nodens_bpf *skel = open_object();
 	char *log = calloc(1, log_len);
 	struct bpf_program *p = NULL, *at;
 	size_t i = 0;
-	int err = -ENOENT;
+	int err = 1;
 
 	if (!skel || !log)
 		exit(2);
@@ -70,7 +70,7 @@ static int report(size_t wanted, unsigned int level, size_t log_len)
 	if (p) {
 		(void)bpf_program__set_log_level(p, level);
 		(void)bpf_program__set_log_buf(p, log, log_len);
-		err = nodens_bpf__load(skel) < 0 ? -errno : 0;
+		err = nodens_bpf__load(skel);
 	}
 	if (p && !err)
 		printf("%s: %zu instructions; %s", bpf_program__name(p), bpf_program__insn_cnt(p), strstr(log, "processed ") ?: log);
@@ -89,7 +89,7 @@ int main(void)
 	for (size_t i = 0;; i++) {
 		int err = report(i, LOG_STATISTICS, STATISTICS_LEN);
 
-		if (err == -ENOENT)
+		if (err == 1)
 			break;
 		if (err) {
 			(void)report(i, LOG_STEPS, STEPS_LEN);

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """
 Kernels to test on: Debian's packages, fetched with the package sources that this machine is configured with, only their suite
-replaced. Nothing is installed: apt works on lists and a folder of its own below the cache, which is kept.
+replaced. Nothing is installed: apt works on lists of its own below the cache, where the packages stay.
 """
 
 import lzma
 import os
 import re
+import shutil
 import subprocess
 from collections import namedtuple
 from pathlib import Path
@@ -102,7 +103,9 @@ def fetch(wanted):
 		raise Unavailable("%s has no package like %s" % (wanted.suite, wanted.pattern))
 	apt("apt-get", *options, "-q", "download", names[-1], cwd=state_folder(wanted.suite))
 	found, = state_folder(wanted.suite).glob("%s_*.deb" % names[-1])
-	return found.rename(folder / found.name)
+	package = found.rename(folder / found.name)
+	shutil.rmtree(cache() / "apt" / wanted.suite)
+	return package
 
 
 def state_folder(suite):
