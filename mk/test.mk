@@ -88,3 +88,4 @@ compile_commands.json: ## for editors and clangd
 	$(say) JSON $@
 
 include mk/torn.mk
+include mk/vm.mk

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs the Debian packages that building, testing and the demo need: tests/packages.sh [build] [test] [demo]
+# Installs the Debian packages that building, testing and the demo need: tests/packages.sh [build] [test] [demo] [vm]
 # Nothing is touched when all are there. Needs root (or sudo) only to install.
 set -eu
 
@@ -8,6 +8,7 @@ BUILD="gcc libc6-dev make pkg-config clang llvm bpftool libbpf-dev libelf-dev zl
 TEST="libcmocka-dev python3 python3-dnspython iproute2 ethtool iptables procps util-linux wget
     bind9-dnsutils bind9-utils knot knot-dnsutils knot-dnssecutils shellcheck"
 DEMO="iproute2 procps util-linux bind9-dnsutils knot dnsperf"
+VM="qemu-system-x86 busybox-static cpio"
 
 wanted=
 for group in "${@:-build}"; do
@@ -15,7 +16,8 @@ for group in "${@:-build}"; do
     build) wanted="$wanted $BUILD" ;;
     test) wanted="$wanted $TEST" ;;
     demo) wanted="$wanted $DEMO" ;;
-    *) echo "usage: tests/packages.sh [build] [test] [demo]" >&2; exit 2 ;;
+    vm) wanted="$wanted $VM" ;;
+    *) echo "usage: tests/packages.sh [build] [test] [demo] [vm]" >&2; exit 2 ;;
     esac
 done
 

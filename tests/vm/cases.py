@@ -1,0 +1,175 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+# timeout: 120 120
+"""
+The agent on this kernel, from the verifier to `nodens detach`: what depends on the kernel's version. Runs in the guests of
+test_kernels.py; on a machine only while nobody else loads programs there.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
+
+import bpf
+import node
+import packet
+import podnet
+import tap
+from lab import NAME, OBJECTS, UNKNOWN, Lab, ask_all
+
+# The kernel allows 1,000,000; half of it is left for compilers and kernels that we do not know.
+PROCESSED_MAX = 500_000
+VERIFIER = Path(os.environ.get("VERIFIER") or Path(node.binary()).parent / "tests/tools/verifier")
+
+THREE4, THREE6 = ["10.1.0.1", "10.1.0.2", "10.1.0.3"], ["fd00:1::1", "fd00:1::2"]
+TARGETS = ["h1", "h2", "h3"]
+
+
+def kernel_version():
+	return tuple(int(x) for x in re.match(r"(\d+)\.(\d+)", os.uname().release).groups())
+
+
+def hook_wanted():
+	return "tcx" if kernel_version() >= (6, 6) else "clsact"
+
+
+# ---- verifier ----
+
+
+def test_verifier(t):
+	done = subprocess.run([VERIFIER], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+	t.note(done.stdout)
+	t.equal(done.returncode, 0, "the verifier takes every program")
+	counts = {name: int(count) for name, count in re.findall(r"^(\w+): .*?processed (\d+) insns", done.stdout, re.MULTILINE)}
+	t.equal(sorted(counts), ["nodens_clock", "nodens_explain", "nodens_tc"], "each program tells its cost")
+	t.ok(max(counts.values(), default=0) <= PROCESSED_MAX, "no program costs the verifier more than %d instructions" % PROCESSED_MAX, counts)
+
+
+# ---- hook ----
+
+
+def test_hook(t, lab):
+	name = hook_wanted()
+	entry, = [x for x in lab.status()["interfaces"] if x["name"] == lab.pod.name]
+	t.equal(entry["hook"], name, "status says that the pod's interface is attached by %s" % name)
+	filters = re.findall(r"nodens_tc", podnet.run("tc filter show dev %s ingress" % lab.pod.name, check=False))
+	tcx = bpf.tcx_programs(lab.pod.ifindex)
+	t.equal((bool(filters), len(tcx)), (name == "clsact", int(name == "tcx")), "the kernel shows it there: %s" % name)
+
+
+# ---- questions ----
+
+
+def dig(lab, family, *arguments):
+	server = packet.SERVER4 if family == 4 else packet.SERVER6
+	return podnet.pod_run(lab.pod, "dig", "@" + server, "+tries=1", "+timeout=5", "+ignore", *arguments)
+
+
+def records(text, qtype):
+	"""Last words of the answer section's records of that type, sorted."""
+	section = re.search(r";; ANSWER SECTION:\n(.*?)(\n\n|\Z)", text, re.DOTALL)
+	return sorted(line.split()[-1] for line in (section[1].splitlines() if section else ()) if line.split()[3] == qtype)
+
+
+def check_dig(lab, family, arguments, qtype, wanted, flags="qr aa rd"):
+	text = dig(lab, family, *arguments)
+	assert "status: NOERROR" in text and "flags: %s;" % flags in text, text
+	assert records(text, qtype) == wanted, text
+
+
+def test_dig(t, lab):
+	targets = [x + "." + NAME % "three" + "." for x in TARGETS]
+	questions = (
+		("A", (NAME % "three", "A"), "A", THREE4), ("AAAA", (NAME % "three", "AAAA"), "AAAA", THREE6),
+		("SRV", ("_http._tcp." + NAME % "three", "SRV"), "SRV", targets),
+		("PTR of an IPv4 address", ("-x", THREE4[0]), "PTR", targets[:1]), ("PTR of an IPv6 address", ("-x", THREE6[1]), "PTR", targets[1:2]),
+		("NODATA", (NAME % "three", "TXT"), "TXT", []),
+	)
+	lab.upstream.take()
+	for family in (4, 6):
+		for name, arguments, qtype, wanted in questions:
+			with t.case("dig %s over IPv%d" % (name, family)):
+				check_dig(lab, family, arguments, qtype, wanted)
+		with t.case("dig over IPv%d without EDNS: as many of 100 addresses as fit, and TC" % family):
+			text = dig(lab, family, "+noedns", NAME % "many", "A")
+			found = set(records(text, "A"))
+			assert "flags: qr aa tc rd;" in text and 20 < len(found) < 40, text
+			assert found <= {"10.2.0.%d" % i for i in range(1, 101)}, text
+	t.equal(lab.upstream.take(), [], "the upstream saw none of these questions")
+	with t.case("what is not the cluster's reaches the upstream"):
+		assert podnet.UPSTREAM_ADDRESS in dig(lab, 4, "+noedns", UNKNOWN, "A")
+		assert len(lab.upstream.wait_for(1)) == 1
+
+
+def test_many(t, lab):
+	for family in (4, 6):
+		with t.case("every kind of answer over IPv%d, checked in full; checksums by the pod's stack" % family):
+			errors = podnet.checksum_errors(lab.pod)
+			ask_all(lab.pod, family, 50)
+			assert podnet.checksum_errors(lab.pod) == errors
+
+
+# ---- commands ----
+
+
+def nodens(lab, *arguments):
+	return subprocess.run([node.binary(), *arguments, "--bpffs", str(lab.dir)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+			      text=True, check=False)
+
+
+def test_commands(t, lab):
+	done = nodens(lab, "status", "--ready")
+	t.ok(done.returncode == 0 and hook_wanted() in done.stdout, "nodens status --ready", done.stdout)
+	done = nodens(lab, "lookup", NAME % "three", "A")
+	t.ok(done.returncode == 0 and records(done.stdout, "A") == THREE4, "nodens lookup prints the answer", done.stdout)
+	done = nodens(lab, "lookup", UNKNOWN, "A")
+	t.equal(done.returncode, 1, "nodens lookup of a name that is passed on: exit 1")
+	done = nodens(lab, "records")
+	t.ok(done.returncode == 0 and all(x in done.stdout for x in THREE4 + THREE6), "nodens records reads the loaded maps", done.stdout[:2000])
+
+
+# ---- the end ----
+
+
+def loaded():
+	"""Ids of all that is loaded into this kernel, by kind."""
+	return {kind: {x["id"] for x in json.loads(podnet.run("bpftool -j %s show" % kind))} for kind in ("prog", "map", "link")}
+
+
+def test_detach(t, lab, before):
+	during = loaded()
+	lab.process.terminate()
+	lab.process.wait(node.ENDS_WITHIN_S)
+	kept = loaded()
+	mine = {kind: kept[kind] - before[kind] for kind in kept}
+	t.note("loaded by the agent: " + ", ".join("%d %ss" % (len(ids), kind) for kind, ids in mine.items()))
+	t.ok(len(mine["prog"]) >= 3 and mine["map"] and mine["prog"] <= during["prog"], "the datapath stays behind the agent", mine)
+	done = nodens(lab, "detach")
+	t.equal(done.returncode, 0, "nodens detach succeeds")
+	lab._close()
+	with t.case("it leaves no program, map or link in the kernel"):
+		node.wait_until(lambda: not any(loaded()[kind] & ids for kind, ids in mine.items()), "their end", 5)
+	left = podnet.run("tc qdisc show dev " + lab.pod.name) + podnet.run("tc filter show dev %s ingress" % lab.pod.name, check=False)
+	t.ok("clsact" not in left and "nodens" not in left, "it leaves no qdisc and no filter", left)
+	t.ok(not lab.dir.exists(), "it leaves no pin")
+	with t.case("the upstream answers again"):
+		assert podnet.UPSTREAM_ADDRESS in dig(lab, 4, "+noedns", NAME % "three", "A")
+
+
+def main(t):
+	node.enter_namespaces()
+	test_verifier(t)
+	before = loaded()
+	with Lab(OBJECTS) as lab:
+		for test in (test_hook, test_dig, test_many, test_commands):
+			test(t, lab)
+		test_detach(t, lab, before)
+
+
+if __name__ == "__main__":
+	tap.run(main)
