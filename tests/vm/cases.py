@@ -9,6 +9,7 @@ test_kernels.py; on a machine only while nobody else loads programs there.
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ import packet
 import podnet
 import tap
 from lab import NAME, OBJECTS, UNKNOWN, Lab, ask_all
+from message import Question
 
 # The kernel allows 1,000,000; half of it is left for compilers and kernels that we do not know.
 PROCESSED_MAX = 500_000
@@ -114,6 +116,29 @@ def test_many(t, lab):
 			assert podnet.checksum_errors(lab.pod) == errors
 
 
+def test_dropping_egress(t, lab):
+	"""A CNI's policy on the veth's egress, beside our hook: on clsact both hang on one qdisc."""
+	# Below Linux 5.11 the limit counts for BPF.
+	resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+	pin = node.Node.scratch.path / "bpf" / "drop"
+	bpf.obj_pin(bpf.prog_load_verdict(bpf.TC_ACT_SHOT, "test_drop"), pin)
+	had_qdisc = "clsact" in podnet.run("tc qdisc show dev " + lab.pod.name)
+	if not had_qdisc:
+		podnet.run("tc qdisc add dev %s clsact" % lab.pod.name)
+	podnet.run("tc filter add dev %s egress bpf direct-action object-pinned %s" % (lab.pod.name, pin))
+	for family in (4, 6):
+		with t.case("a dropping program on the veth's egress loses no answer over IPv%d" % family):
+			ask_all(lab.pod, family, 10)
+	with t.case("the same program drops the upstream's answer"), podnet.Client(lab.pod) as client:
+		lab.upstream.take()
+		assert client.ask(Question(UNKNOWN, ident=77).wire(), 1) is None
+		assert len(lab.upstream.wait_for(1)) == 1
+	podnet.run("tc filter del dev %s egress" % lab.pod.name)
+	if not had_qdisc:
+		podnet.run("tc qdisc del dev %s clsact" % lab.pod.name)
+	pin.unlink()
+
+
 # ---- commands ----
 
 
@@ -166,7 +191,7 @@ def main(t):
 	test_verifier(t)
 	before = loaded()
 	with Lab(OBJECTS) as lab:
-		for test in (test_hook, test_dig, test_many, test_commands):
+		for test in (test_hook, test_dig, test_many, test_dropping_egress, test_commands):
 			test(t, lab)
 		test_detach(t, lab, before)
 

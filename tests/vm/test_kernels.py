@@ -8,7 +8,7 @@ of this machine's programs, runs test files, and tells their results over a seri
     tests/vm/test_kernels.py [VERSION...] [FILE...]    all kernels of kernels.py, or these; all test files, or these
     tests/vm/test_kernels.py --shell VERSION           a shell in the guest; `poweroff -f` ends it
 
-No root needed. A kernel that cannot be fetched is skipped, with apt's reason. LONG=1 runs more of the tests, most on the oldest kernel.
+No root needed. A kernel that cannot be fetched is skipped, with apt's reason. LONG=1 runs more of the tests on the oldest kernel.
 """
 
 import os
@@ -35,7 +35,6 @@ IS_LONG = os.environ.get("LONG") == "1"
 
 # What the guest runs, each with its limit in seconds. Emulation takes some ten times as long as the machine itself.
 TESTS = (("tests/vm/cases.py", 90), ("tests/netns/test_topology.py", 90))
-TESTS_LONG = (("tests/netns/test_veth.py", 240),)
 TESTS_LONG_OLDEST = (("tests/netns/test_lifecycle.py", 120), ("tests/datapath/test_packets.py", 300))
 CHOSEN_LIMIT_S = 600
 BOOT_LIMIT_S = 60
@@ -95,12 +94,12 @@ def make_guest(kernel, base, path, chosen=()):
 def tests(wanted):
 	"""(file, seconds) of what the guest runs."""
 	chosen = [x for x in sys.argv[1:] if x.endswith(".py")]
-	known = dict(TESTS + TESTS_LONG + TESTS_LONG_OLDEST)
+	known = dict(TESTS + TESTS_LONG_OLDEST)
 	if chosen:
 		return tuple((name, known.get(name, CHOSEN_LIMIT_S)) for name in chosen)
 	if not IS_LONG:
 		return TESTS
-	return TESTS + TESTS_LONG + (TESTS_LONG_OLDEST if wanted == kernels.WANTED[0] else ())
+	return TESTS + (TESTS_LONG_OLDEST if wanted == kernels.WANTED[0] else ())
 
 
 # ---- the machine ----
