@@ -23,7 +23,7 @@
 #include "nodens/limits.h"
 #include "nodens/verdict.h"
 
-#define NODENS_ABI_VERSION 1U
+#define NODENS_ABI_VERSION 2U
 
 #define NODENS_ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), "layout of " #type)
 #define NODENS_ASSERT_OFFSET(type, member, offset)                                                                  \
@@ -204,12 +204,13 @@ enum nodens_interface_flag {
 /* Key: __u32 ifindex. hook NONE: seen and skipped, `reason` tells why. */
 struct nodens_interface {
 	__u32 mtu; /* octets of an IP packet */
-	enum nodens_hook hook;
+	enum nodens_hook hook; /* of TC: NODENS_HOOK_TCX or NODENS_HOOK_CLSACT */
 	__u32 flags;
 	__u32 priority; /* clsact: tc priority */
 	__u32 handle;   /* clsact: filter handle */
+	enum nodens_hook xdp; /* NODENS_HOOK_XDP: the XDP program is attached besides; else NODENS_HOOK_NONE */
 	char name[16];
-	char reason[92];
+	char reason[88];
 };
 NODENS_ASSERT_SIZE(struct nodens_interface, 128);
 
@@ -233,6 +234,38 @@ struct nodens_allow6_key {
 };
 
 /* ---- status, for people and `nodens status` ----------------------------------------------------------------------- */
+
+/* What can go wrong between us and the API server, each counted. X(name, meaning) */
+#define NODENS_API_ERRORS(X)                                                                       \
+	X(connect, "connections that could not be made (address, route, refused, TLS, time ran out)") \
+	X(cut, "answers that ended before their end")                                               \
+	X(silent, "watches without event or bookmark for too long, cut by us")                      \
+	X(refused, "401 and 403")                                                                   \
+	X(throttled, "429")                                                                         \
+	X(failed, "5xx and other unexpected status codes")                                          \
+	X(expired, "410: the resource version is too old")                                          \
+	X(malformed, "answers that are not what the API sends, or lines without end")
+
+struct nodens_api_errors {
+#define X(name, meaning) __u64 name;
+	NODENS_API_ERRORS(X)
+#undef X
+};
+
+/* The Kubernetes source; all zero with a file. */
+struct nodens_api_status {
+	__u64 event_ms;      /* last event or bookmark */
+	__u64 events;	     /* ADDED, MODIFIED, DELETED after the first list */
+	__u64 octets;	     /* bodies received */
+	__u64 relists;	     /* lists after the first one */
+	__u64 reconnects;    /* watches taken up again */
+	struct nodens_api_errors errors;
+	/* What the records are not older than, and whose versions these are: never back in time across restarts. */
+	char service_version[32]; /* resourceVersion, "" : none */
+	char slice_version[32];
+	char server[96];	  /* URL */
+	__u64 server_identity;	  /* hash of URL and CA */
+};
 
 /* Times are CLOCK_REALTIME in milliseconds, 0: never. */
 struct nodens_status {
@@ -269,4 +302,6 @@ struct nodens_status {
 	char host[64];
 	char source_error[256];
 	char gate_reason[128];
+	char records_note[128]; /* why there is no pinned iterator `records`; "" : there is one */
+	struct nodens_api_status api;
 };

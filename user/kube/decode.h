@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -21,6 +22,29 @@
  */
 int kube_decode_object(const char *json, size_t len, const char *fallback_kind, const char *origin,
 		       struct kube_object **ret_object, struct error *e);
+
+/* ---- watches ---- */
+
+enum kube_event_type { KUBE_EVENT_PUT, KUBE_EVENT_DELETED, KUBE_EVENT_BOOKMARK, KUBE_EVENT_ERROR };
+
+struct kube_event {
+	enum kube_event_type type;
+	/* PUT: whole; DELETED: kind, namespace, name at least. NULL: an object of a kind that we do not know. Else NULL. */
+	struct kube_object *object;
+	char resource_version[32];  /* of the object or bookmark; "" : missing */
+	bool is_initial_end;	    /* BOOKMARK: the streaming list is complete (k8s.io/initial-events-end) */
+	int status_code;	    /* ERROR: Status.code, 0: none */
+	char message[256];	    /* ERROR: reason and message, made printable */
+};
+
+/* One line of a watch. *ret_event's object is the caller's. -EINVAL with e: not an event, or its object cannot be named (as
+ * kube_decode_object); -ENOMEM. */
+int kube_decode_event(const char *json, size_t len, struct kube_event *ret_event, struct error *e);
+
+/* The body of an error response: a Status in JSON, or any text (429 is text/plain). Never fails: what cannot be read gives 0 and
+ * the beginning of the text, made printable. *ret_is_version: the server does not know the version asked for yet
+ * (cause ResourceVersionTooLarge). */
+void kube_decode_status(const char *body, size_t len, int *ret_code, char ret_message[256], bool *ret_is_version);
 
 /* ---- for list.c: texts that items.h handed out, so their syntax is known to be good ---- */
 

@@ -4,7 +4,9 @@
 
 #include "base/error.h"
 #include "base/loop.h"
+#include "kube/config.h"
 #include "kube/object.h"
+#include "nodens/abi.h"
 
 struct source_callbacks {
 	/* A whole new state follows: on_put for each object, then on_replaced. */
@@ -16,8 +18,13 @@ struct source_callbacks {
 	void (*on_replaced)(void *ctx, size_t nameless, const char *why);
 	/* Changes since the last call are consistent: apply them. */
 	void (*on_batch)(void *ctx);
-	/* The source cannot be read; what was delivered stays. Called once for each change of cause. */
+	/* The source cannot be read; what was delivered stays. Called once for each change of cause. e NULL: it can be read
+	 * again (told also by on_replaced). */
 	void (*on_error)(void *ctx, const struct error *e);
+	/* What was delivered may be too old to answer from, and why; NULL: no longer. Called on changes only. */
+	void (*on_doubt)(void *ctx, const char *reason);
+	/* The source's own counters changed (kube only); copied by the callee when it next writes its status. */
+	void (*on_api_status)(void *ctx, const struct nodens_api_status *status);
 };
 
 struct source;
@@ -26,6 +33,27 @@ struct source;
  * when it is replaced by rename or through a symlink as ConfigMap mounts are). A file that cannot be read at start is an
  * error: NULL with e. The callbacks struct is copied. */
 struct source *source_file_new(struct loop *l, const char *path, const struct source_callbacks *cb, void *ctx, struct error *e);
+/*
+ * Services and EndpointSlices of an API server: first the whole state (on_replace … on_replaced, once every watch is
+ * synced), then changes. A relist is delivered as the changes that it found, in one batch. Requests go out from the loop;
+ * that the server cannot be reached is never an error here but on_error, and is tried again for ever.
+ */
+struct source_kube_params {
+	const struct kube_config *config; /* outlives the source */
+	/* Only what headless names need is watched: headless Services, their slices, and the DNS service's object. */
+	bool is_headless_only;
+	const char *dns_namespace, *dns_service;
+	uint64_t api_stale_after_ms;
+	/* First lists are put off by a random time up to this; 0: at once. */
+	uint64_t spread_ms;
+	/* Never older than this (saved by a former agent, for the same server identity); "" : any. */
+	char service_version[32], slice_version[32];
+};
+
+/* NULL with e: out of memory, or a configuration that cannot work (unreadable CA file). */
+struct source *source_kube_new(struct loop *l, const struct source_kube_params *params, const struct source_callbacks *cb,
+			       void *ctx, struct error *e);
+
 /* Reads the whole state again now (after a suspend). */
 void source_resync(struct source *s);
 void source_free(struct source *s);

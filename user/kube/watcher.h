@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One collection of the API followed for ever: streaming list (sendInitialEvents) or list, then watch, resumed from the last
+ * resource version; relists when that is too old. Callbacks come from the loop.
+ *
+ *   listing  ── initial-events-end / list complete ──▶  watching  ── clean end, cut, silence ──▶ waiting ──▶ watching
+ *      ▲                                                   │ 410, ERROR event                      (backoff)
+ *      └──────────────────── waiting ◀─────────────────────┘
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kube/client.h"
+#include "kube/object.h"
+#include "nodens/abi.h"
+
+struct watcher;
+
+struct watcher_params {
+	const char *path;	/* "/api/v1/services" */
+	const char *selectors;	/* percent-encoded, "fieldSelector=spec.clusterIP%3DNone"; "" : none */
+	const char *kind;	/* of list items, which have none: "Service" */
+	char version[32];	/* the first list is not older than this; "" : any */
+	uint64_t delay_ms;	/* before the first request */
+	struct nodens_api_errors *errors; /* counted there; outlives the watcher */
+};
+
+enum watcher_trouble {
+	WATCHER_FINE,
+	WATCHER_UNREACHABLE, /* connection, 5xx, 429, cut, malformed */
+	WATCHER_REFUSED,     /* 401, 403 */
+	WATCHER_VERSION,     /* the server does not know our version yet (504 with ResourceVersionTooLarge) */
+};
+
+struct watcher_callbacks {
+	/* A (re)list begins: on_object for all that exist, then on_listed. May begin again before on_listed. */
+	void (*on_list)(void *ctx);
+	/* The object is the callee's; while listing: one of those that exist, else added or changed. */
+	void (*on_object)(void *ctx, struct kube_object *object);
+	void (*on_deleted)(void *ctx, enum kube_kind kind, const char *namespace, const char *name);
+	/* Complete; what was not told is gone. nameless, why: as on_replaced of source.h. */
+	void (*on_listed)(void *ctx, size_t nameless, const char *why);
+	/* The events that arrived in one piece were told. */
+	void (*on_batch)(void *ctx);
+	/* An event, a bookmark, or a list was understood: a sign of life of the server. */
+	void (*on_alive)(void *ctx);
+	/* Told on each failed attempt and once with WATCHER_FINE when it works again. */
+	void (*on_trouble)(void *ctx, enum watcher_trouble trouble, const struct error *e);
+};
+
+/* Starts by itself after delay_ms. params and callbacks are copied, the texts outlive the watcher. NULL: -ENOMEM. */
+struct watcher *watcher_new(struct loop *l, struct kube_client *client, const struct watcher_params *params,
+			    const struct watcher_callbacks *cb, void *ctx);
+void watcher_free(struct watcher *w);
+/* Lists again now, not older than the last version seen; forget_version: at any version (the server is another one). */
+void watcher_relist(struct watcher *w, bool forget_version);
+bool watcher_is_synced(const struct watcher *w);
+/* The last one seen, "" : none. */
+const char *watcher_version(const struct watcher *w);
+struct watcher_stats {
+	uint64_t events, relists, reconnects;
+};
+void watcher_get_stats(const struct watcher *w, struct watcher_stats *ret_stats);
