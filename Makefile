@@ -26,7 +26,7 @@ else
   say = @printf '  %-7s %s\n'
 endif
 
-PACKAGES := libbpf libcjson libmnl zlib
+PACKAGES := libbpf libcjson libcurl libmnl yaml-0.1 zlib
 ifneq ($(MAKECMDGOALS),help)
 ifneq ($(filter-out help clean packages demo demo-shell test test-long,$(or $(MAKECMDGOALS),all)),)
   PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null)

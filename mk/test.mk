@@ -22,6 +22,9 @@ packages-demo:
 
 # ---- tests: everything through tests/run, whose last line is the sum ----
 
+# These bring a TLS server of their own.
+$(addprefix $(BUILD)/tests/unit/test_kube_,client client_calls client_tls): LDLIBS += -lssl -lcrypto
+
 check: all test-programs ## unit tests (no root needed)
 	$(Q)BUILD=$(BUILD) tests/run unit
 

@@ -34,12 +34,13 @@ only() {
         grep -nE "$1" "$f" | sed "s|^|$f:|; s|\$|    <- $3|"
     done | grep . && failed=1
 }
-only '#include <(cjson/)?cJSON\.h>' '^user/kube/decode\.c$' 'cJSON only in user/kube/decode.c'
-only '#include <curl/' '^user/kube/client\.c$' 'libcurl only in user/kube/client.c'
+only '#include <(cjson/)?cJSON\.h>' '^user/kube/decode[a-z_]*\.c$' 'cJSON only in user/kube/decode*.c'
+only '#include (<curl/|"kube/client_curl\.h")' '^user/kube/client(_[a-z]+)?\.[ch]$' 'libcurl only in user/kube/client*.c'
+only '#include <yaml\.h>' '^user/kube/config_[a-z]+\.c$' 'libyaml only in user/kube/config_*.c'
 only '#include <bpf/(libbpf|bpf|btf)\.h>' '^user/(kernel/|cmd_version\.c$)' 'libbpf only in user/kernel/ (and its version in cmd_version.c)'
-only '#include ["<]nodens\.skel\.h' '^user/kernel/' 'the skeleton only in user/kernel/'
+only '#include ["<](nodens|records)\.skel\.h' '^user/kernel/' 'the skeleton only in user/kernel/'
 only '#include <libmnl/' '^user/kernel/' 'libmnl only in user/kernel/'
-only 'struct (__sk_buff|xdp_md)' '^(bpf/(hook_[a-z]+\.bpf\.h|nodens\.bpf\.c)|user/kernel/.*)$' 'hook types only in the entries and bpf/hook_*.bpf.h'
+only 'struct (__sk_buff|xdp_md)' '^(bpf/(hook_[a-z]+\.bpf\.h|nodens(_xdp)?\.bpf\.c)|user/kernel/.*)$' 'hook types only in the entries and bpf/hook_*.bpf.h'
 # The layers: base knows nothing of DNS, Kubernetes or BPF; dns does no I/O; kernel knows no objects.
 only '#include "(dns|kube|kernel|source)/' '^(user/(dns|kube|kernel|source)/|user/[^/]*$|bpf/|include/)' 'user/base stands below all others'
 only '#include "(kernel|source)/' '^(user/(kernel|source)/|user/[^/]*$)' 'dns and kube know nothing of kernel and source'

@@ -4,8 +4,9 @@
 # Nothing is touched when all are there. Needs root (or sudo) only to install.
 set -eu
 
-BUILD="gcc libc6-dev make pkg-config clang llvm bpftool libbpf-dev libelf-dev zlib1g-dev libcjson-dev libmnl-dev"
-TEST="libcmocka-dev python3 python3-dnspython iproute2 ethtool iptables procps util-linux wget
+BUILD="gcc libc6-dev make pkg-config clang llvm bpftool libbpf-dev libelf-dev zlib1g-dev libcjson-dev libmnl-dev
+    libcurl4-openssl-dev libyaml-dev"
+TEST="libcmocka-dev libssl-dev openssl python3 python3-dnspython python3-seccomp iproute2 ethtool iptables procps util-linux wget
     bind9-dnsutils bind9-utils knot knot-dnsutils knot-dnssecutils shellcheck"
 DEMO="iproute2 procps util-linux bind9-dnsutils knot dnsperf"
 VM="qemu-system-x86 busybox-static cpio"

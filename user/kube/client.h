@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * HTTP GETs to an API server on the event loop (libcurl, multi socket). The only module that includes libcurl. Knows
- * nothing of Kubernetes objects. Bodies are handed on while they arrive.
+ * nothing of Kubernetes objects. Bodies are handed on while they arrive. Callbacks may make and cancel requests, their
+ * own included, and free the client. SIGPIPE is ignored from kube_client_new on, where the program has no handler.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,8 +18,8 @@ struct kube_client;
 struct kube_request;
 
 struct kube_response {
-	int status;		    /* HTTP status code */
-	uint64_t retry_after_ms;    /* 0: not told. At most an hour */
+	int status;		 /* HTTP status code */
+	uint64_t retry_after_ms; /* 0: not told. At most an hour */
 	char content_type[64];
 };
 
@@ -35,8 +37,8 @@ struct kube_request_callbacks {
 	void (*on_head)(void *ctx, const struct kube_response *response);
 	/* Decoded (gzip) octets as they arrive. Non-zero: stop (KUBE_END_STOPPED). */
 	int (*on_data)(void *ctx, const char *data, size_t len);
-	/* The last call, from the loop, never from within kube_client_get; the request is freed afterwards. e tells the cause
-	 * in words (libcurl's own where it has one), with the address tried. */
+	/* The last call, from the loop, never from within kube_client_get; the request is freed afterwards. e tells the
+	 * cause in words (libcurl's own where it has one), with the address tried; its text is "" when complete. */
 	void (*on_end)(void *ctx, enum kube_end end, const struct error *e);
 };
 
@@ -44,12 +46,14 @@ struct kube_request_callbacks {
 struct kube_client *kube_client_new(struct loop *l, const struct kube_config *config, struct error *e);
 /* Cancels what is under way. NULL is allowed. */
 void kube_client_free(struct kube_client *c);
+/* Other bounds than 10 and 30 s for requests that start from now on. */
+void kube_client_set_limits(struct kube_client *c, uint64_t connect_ms, uint64_t head_ms);
 
 /*
- * target: path and query, "/api/v1/services?watch=1&…", percent-encoded by the caller. wants_gzip: for lists (the server
- * compresses bodies over 128 KiB; watches never). The token is read anew, TCP keepalive is on, connecting and the response head
- * are bounded by 10 and 30 s, the body is not (the caller has its own watchdog). HTTP/1.1 or 2, as the server likes: each watch must go on
- * while others run. Redirects are not followed. NULL with e: no memory.
+ * target: path and query, "/api/v1/services?watch=1&…", percent-encoded by the caller. wants_gzip: for lists (the
+ * server compresses bodies over 128 KiB; watches never). The token is read anew, TCP keepalive is on, connecting and
+ * the response head are bounded by 10 and 30 s, the body is not (the caller has its own watchdog). HTTP/1.1, a
+ * connection for each request under way. Redirects are not followed. NULL with e: no memory.
  */
 struct kube_request *kube_client_get(struct kube_client *c, const char *target, bool wants_gzip,
 				     const struct kube_request_callbacks *cb, void *ctx, struct error *e);
