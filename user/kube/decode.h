@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * JSON from the API server or from kubectl to kube_objects. The only module that includes cJSON. A list is cut into its
+ * JSON from the API server or from kubectl to kube_objects. The only module (decode*.c) that includes cJSON. A list is cut into its
  * items while it arrives (no tree of the whole list is ever built); each item is decoded and reduced on its own.
  */
 #pragma once
@@ -34,6 +34,7 @@ struct kube_event {
 	char resource_version[32];  /* of the object or bookmark; "" : missing */
 	bool is_initial_end;	    /* BOOKMARK: the streaming list is complete (k8s.io/initial-events-end) */
 	int status_code;	    /* ERROR: Status.code, 0: none */
+	bool is_version_unknown;    /* ERROR: the server does not know the version asked for yet */
 	char message[256];	    /* ERROR: reason and message, made printable */
 };
 

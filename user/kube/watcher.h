@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One collection of the API followed for ever: streaming list (sendInitialEvents) or list, then watch, resumed from the last
- * resource version; relists when that is too old. Callbacks come from the loop.
+ * One collection of the API followed for ever: streaming list (sendInitialEvents) or list, then watch, resumed from the
+ * last resource version; relists when that is too old. Callbacks come from the loop.
  *
  *   listing  ── initial-events-end / list complete ──▶  watching  ── clean end, cut, silence ──▶ waiting ──▶ watching
  *      ▲                                                   │ 410, ERROR event                      (backoff)
  *      └──────────────────── waiting ◀─────────────────────┘
+ *
+ * A watch from a version that the server does not know yet is silent for ever (200 and nothing). So the watch after a
+ * failure is a short one: the server shows a sign of life before its end (a bookmark), or the next request is a list,
+ * which tells a version that is not known (504).
  */
 #pragma once
 
@@ -19,11 +23,14 @@
 struct watcher;
 
 struct watcher_params {
-	const char *path;	/* "/api/v1/services" */
-	const char *selectors;	/* percent-encoded, "fieldSelector=spec.clusterIP%3DNone"; "" : none */
-	const char *kind;	/* of list items, which have none: "Service" */
-	char version[32];	/* the first list is not older than this; "" : any */
-	uint64_t delay_ms;	/* before the first request */
+	const char *path;      /* "/api/v1/services" */
+	const char *selectors; /* percent-encoded, "fieldSelector=spec.clusterIP%3DNone"; "" : none */
+	enum kube_kind kind;   /* objects of other kinds are ignored; a list of them is refused */
+	char version[32];      /* the first list is not older than this; "" : any */
+	uint64_t delay_ms;     /* before the first request */
+	/* Watches are made so short that a quiet server shows a sign of life within this; 0: its own pace will do (a
+	 * bookmark about each minute). */
+	uint64_t quiet_max_ms;
 	struct nodens_api_errors *errors; /* counted there; outlives the watcher */
 };
 
@@ -44,22 +51,31 @@ struct watcher_callbacks {
 	void (*on_listed)(void *ctx, size_t nameless, const char *why);
 	/* The events that arrived in one piece were told. */
 	void (*on_batch)(void *ctx);
-	/* An event, a bookmark, or a list was understood: a sign of life of the server. */
+	/* An event, a bookmark, or a whole list was understood: a sign of life of the server. */
 	void (*on_alive)(void *ctx);
-	/* Told on each failed attempt and once with WATCHER_FINE when it works again. */
+	/* A request was accepted (200); whether it works shows later. */
+	void (*on_accepted)(void *ctx);
+	/* Told on each failed attempt and once with WATCHER_FINE and NULL when it works again. */
 	void (*on_trouble)(void *ctx, enum watcher_trouble trouble, const struct error *e);
 };
 
 /* Starts by itself after delay_ms. params and callbacks are copied, the texts outlive the watcher. NULL: -ENOMEM. */
 struct watcher *watcher_new(struct loop *l, struct kube_client *client, const struct watcher_params *params,
 			    const struct watcher_callbacks *cb, void *ctx);
+/* Not from its own callbacks. NULL is allowed. */
 void watcher_free(struct watcher *w);
-/* Lists again now, not older than the last version seen; forget_version: at any version (the server is another one). */
+/* Lists again now, not older than the last version seen; forget_version: at any version (the server is another one).
+ * Allowed from its callbacks. */
 void watcher_relist(struct watcher *w, bool forget_version);
+/* The server is there again, as others have seen: if it waits for that, it tries again at once. */
+void watcher_hurry(struct watcher *w);
+/* Listed once. */
 bool watcher_is_synced(const struct watcher *w);
 /* The last one seen, "" : none. */
 const char *watcher_version(const struct watcher *w);
 struct watcher_stats {
-	uint64_t events, relists, reconnects;
+	uint64_t events;     /* after a list */
+	uint64_t relists;    /* completed, but for the first */
+	uint64_t reconnects; /* watches taken up again where the last one ended */
 };
 void watcher_get_stats(const struct watcher *w, struct watcher_stats *ret_stats);
