@@ -54,7 +54,8 @@ struct source_kube_params {
 struct source *source_kube_new(struct loop *l, const struct source_kube_params *params, const struct source_callbacks *cb,
 			       void *ctx, struct error *e);
 
-/* Reads the whole state again now (after a suspend). */
+/* Reads the whole state again now (after a suspend). Once it is read on_replaced tells so, also where nothing changed (an
+ * API's: without on_replace before it, the changes found are told as such). */
 void source_resync(struct source *s);
 void source_free(struct source *s);
 
