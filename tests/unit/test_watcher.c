@@ -806,6 +806,20 @@ static void refusals_after_an_outage_are_over_soon(void **state)
 	assert_asks("sendInitialEvents");
 }
 
+/* Everything is passed on after 10 s of refusals: a server that lets us in sooner must have been asked by then. */
+static void refused_for_seconds_the_next_try_comes_within_one(void **state)
+{
+	uint64_t began_ms = fake_now_ms;
+
+	(void)state;
+	start("", 0);
+	while (fake_now_ms - began_ms < 9000) {
+		fake_refuse(fake_running(""), 403, 0, "{}");
+		fake_pass_ms(1000);
+		assert_true(fake_is_running(""));
+	}
+}
+
 static void a_server_that_others_reach_is_asked_at_once(void **state)
 {
 	(void)state;
@@ -964,6 +978,7 @@ int main(void)
 		row(retry_after_is_kept),
 		row(refusals_right_after_a_restart_are_over_soon),
 		row(refusals_after_an_outage_are_over_soon),
+		row(refused_for_seconds_the_next_try_comes_within_one),
 		row(a_server_that_others_reach_is_asked_at_once),
 		row(waits_grow_to_30_s_and_not_further),
 		row(a_version_that_is_none_for_this_server_is_an_unknown_one),

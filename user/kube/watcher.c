@@ -45,7 +45,7 @@ void watcher_set_timer(struct watcher *w, uint64_t ms)
 void watcher_tell_fine(struct watcher *w)
 {
 	backoff_reset(&w->backoff);
-	w->was_refused = false;
+	w->refused_ms = 0;
 	if (!w->is_troubled)
 		return;
 	w->is_troubled = false;

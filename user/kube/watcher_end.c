@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How a request ended, and what follows from it. */
 #include <errno.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "kube/watcher_state.h"
 
 /* A watch that ends sooner and without a word did not work. */
 #define WATCH_LEAST_MS 1000
+/* The server's owner has this long to let us in again before everything is passed on (source/kube_doubt.c): asked often, so that
+ * the answer is known by then. */
+#define REFUSED_PATIENCE_MS 10000
+#define REFUSED_WAIT_MS	    1000
 /* Answers that make no sense are forgotten when the last one was so long ago. */
 #define BAD_FORGOTTEN_MS 60000
 
@@ -20,21 +25,27 @@ static void wait_and_tell(struct watcher *w, uint64_t ms, enum watcher_trouble t
 	w->is_suspect = true;
 	w->is_troubled = true;
 	watcher_set_timer(w, ms);
-	(void)error_prefix(&told, 0, "%s", w->params.path);
+	/* What is wrong with a list tells where it came from. */
+	if (strncmp(told.text, w->params.path, strlen(w->params.path)) != 0)
+		(void)error_prefix(&told, 0, "%s", w->params.path);
 	w->cb.on_trouble(w->ctx, trouble, &told);
 }
 
 void watcher_fail(struct watcher *w, enum watcher_trouble trouble, const struct error *e)
 {
 	uint64_t at_least_ms = w->response.status == 200 ? 0 : w->response.retry_after_ms;
+	uint64_t now_ms = clock_monotonic_ms(), wait_ms;
 	bool is_refused = trouble == WATCHER_REFUSED;
 
 	/* A server that is just up again refuses for a moment; the waits of the outage say nothing of that. */
-	if (is_refused && !w->was_refused)
+	if (is_refused && !w->refused_ms)
 		backoff_reset(&w->backoff);
-	w->was_refused = is_refused;
+	w->refused_ms = !is_refused ? 0 : w->refused_ms ? w->refused_ms : now_ms;
 	w->is_unreached = w->response.status == 0;
-	wait_and_tell(w, backoff_next_ms(&w->backoff, watcher_random_number(), at_least_ms), trouble, e);
+	wait_ms = backoff_next_ms(&w->backoff, watcher_random_number(), at_least_ms);
+	if (is_refused && !at_least_ms && now_ms - w->refused_ms < REFUSED_PATIENCE_MS && wait_ms > REFUSED_WAIT_MS)
+		wait_ms = 1 + wait_ms % REFUSED_WAIT_MS;
+	wait_and_tell(w, wait_ms, trouble, e);
 }
 
 /* An answer that makes no sense. It may come again each time although requests succeed in between. */

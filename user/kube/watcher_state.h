@@ -46,7 +46,7 @@ struct watcher {
 	bool is_plain_once;
 	bool is_suspect;   /* after a failure: the server may not know our version */
 	bool is_troubled;  /* told, and not yet that it works again */
-	bool was_refused;  /* the last failure was 401 or 403 */
+	uint64_t refused_ms; /* since when 401 and 403 alone come back, 0: they do not */
 	bool is_unreached; /* waiting because no answer came at all */
 
 	/* The request under way. */
