@@ -58,8 +58,11 @@ static uint32_t units_of(const struct nodens_name *blob)
 
 static struct nodens_name *blob_at(const struct table *t, uint32_t block)
 {
-	uint8_t *page = t->mem.arena + block / NODENS_UNITS_PER_PAGE * t->mem.page_stride;
+	uint32_t number = block / NODENS_UNITS_PER_PAGE;
+	uint8_t *page = t->mem.arena + number * t->mem.page_stride;
 
+	if (t->mem.map_page)
+		t->mem.map_page(t->mem.map_ctx, number);
 	return (struct nodens_name *)(page + block % NODENS_UNITS_PER_PAGE * NODENS_UNIT_LEN);
 }
 

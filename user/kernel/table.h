@@ -26,6 +26,10 @@ struct table_memory {
 	size_t page_stride;    /* >= NODENS_PAGE_LEN + NODENS_PAGE_SLACK, as the kernel rounds it */
 	uint32_t page_count;
 	uint64_t hash_key[NODENS_HASH_KEY_WORDS];
+	/* Called before a page is touched, where not all are accessible at once; the one asked for before stays so. Never
+	 * fails. NULL: all are. */
+	void (*map_page)(void *map_ctx, uint32_t page);
+	void *map_ctx;
 };
 
 struct table_stats {
