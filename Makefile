@@ -59,13 +59,13 @@ LIB := $(BUILD)/libnodens.a
 MAIN := $(BUILD)/obj/main.o
 UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 UNITS := $(UNIT_SRCS:tests/unit/%.c=$(BUILD)/tests/unit/%)
-TOOL_SRCS := $(wildcard tests/tools/*.c)
+TOOL_SRCS := $(filter-out %.bpf.c,$(wildcard tests/tools/*.c))
 TOOLS := $(TOOL_SRCS:tests/tools/%.c=$(BUILD)/tests/tools/%)
 SKEL := $(BUILD)/gen/nodens.skel.h
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all help check-tools test-programs install uninstall clean compile_commands.json
+.PHONY: all help check-tools test-programs test-tools clean compile_commands.json
 
 all: check-tools $(BUILD)/nodens ## build the agent: build/nodens (no root needed)
 
@@ -81,12 +81,22 @@ check-tools:
 		echo "missing:$$missing" >&2; \
 		echo "on Debian: sudo make packages" >&2; exit 1; fi
 
-$(BUILD)/obj/nodens.bpf.o: bpf/nodens.bpf.c $(BPF_HDRS)
+$(BUILD)/obj/%.bpf.o: bpf/%.bpf.c $(BPF_HDRS)
 	@mkdir -p $(@D)
 	$(say) CLANG $<
 	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $@.tmp
 	$(Q)$(LLVM_STRIP) -g -o $@ $@.tmp 2>/dev/null || mv $@.tmp $@
 	@rm -f $@.tmp
+
+$(BUILD)/bench/bench_update: tests/bench/bench_update.c $(LIB)
+	@mkdir -p $(@D)
+	$(say) TOOL $@
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< $(LIB) -o $@ $(LDLIBS)
+
+# A translation unit for each hook, linked into one object with one set of maps.
+$(BUILD)/obj/nodens_hooks.o: $(BUILD)/obj/nodens.bpf.o $(BUILD)/obj/nodens_xdp.bpf.o
+	$(say) LINK $@
+	$(Q)$(BPFTOOL) gen object $@ $^
 
 # The datapath's core under a stopwatch, for the benchmark alone.
 $(BUILD)/bench/bench.bpf.o: tests/bench/bench.bpf.c $(BPF_HDRS)
@@ -102,10 +112,15 @@ $(BUILD)/bench/bench_datapath: tests/bench/bench_datapath.c $(BUILD)/bench/bench
 	$(say) TOOL $@
 	$(Q)$(CC) $(CPPFLAGS) -I$(BUILD)/bench $(CFLAGS) $(LDFLAGS) $< $(LIB) -o $@ $(LDLIBS)
 
-$(SKEL): $(BUILD)/obj/nodens.bpf.o
+$(SKEL): $(BUILD)/obj/nodens_hooks.o
 	@mkdir -p $(@D)
 	$(say) SKEL $@
 	$(Q)$(BPFTOOL) gen skeleton $< name nodens_bpf > $@.tmp && mv $@.tmp $@
+
+$(BUILD)/gen/records.skel.h: $(BUILD)/obj/records.bpf.o
+	@mkdir -p $(@D)
+	$(say) SKEL $@
+	$(Q)$(BPFTOOL) gen skeleton $< name records_bpf > $@.tmp && mv $@.tmp $@
 
 $(BUILD)/gen/version.h: VERSION FORCE
 	@mkdir -p $(@D)
@@ -113,7 +128,7 @@ $(BUILD)/gen/version.h: VERSION FORCE
 	@cmp -s $@.tmp $@ && rm -f $@.tmp || mv $@.tmp $@
 FORCE:
 
-$(BUILD)/obj/%.o: user/%.c | $(SKEL) $(BUILD)/gen/version.h
+$(BUILD)/obj/%.o: user/%.c | $(SKEL) $(BUILD)/gen/records.skel.h $(BUILD)/gen/version.h
 	@mkdir -p $(@D)
 	$(say) CC $<
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
@@ -137,18 +152,19 @@ $(BUILD)/tests/tools/%: tests/tools/%.c $(LIB)
 	$(say) TOOL $@
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d $< $(LIB) -o $@ $(LDLIBS)
 
-test-programs: $(UNITS) $(TOOLS)
+# The XDP program in the hands of a kernel that has no room behind a frame.
+$(BUILD)/tests/tools/%.bpf.o: tests/tools/%.bpf.c $(BPF_HDRS) bpf/nodens_xdp.bpf.c
+	@mkdir -p $(@D)
+	$(say) CLANG $<
+	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $@
 
-install: all ## install to $(DESTDIR)$(PREFIX)
-	install -D -m 0755 $(BUILD)/nodens $(DESTDIR)$(PREFIX)/sbin/nodens
-	install -D -m 0644 docs/man/nodens.8 $(DESTDIR)$(PREFIX)/share/man/man8/nodens.8
-
-uninstall: ## remove what install put there
-	rm -f $(DESTDIR)$(PREFIX)/sbin/nodens $(DESTDIR)$(PREFIX)/share/man/man8/nodens.8
+test-tools: $(TOOLS) $(BUILD)/tests/tools/xdp_no_tail.bpf.o
+test-programs: $(UNITS) test-tools
 
 clean: ## remove build/
 	rm -rf $(BUILD) compile_commands.json
 
 include mk/test.mk
+include mk/deploy.mk
 
 -include $(OBJS:.o=.d) $(MAIN:.o=.d) $(UNITS:=.d) $(TOOLS:=.d)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the core knows of the hook it runs on; hook_tc.bpf.h has the functions. */
+/* What the core knows of the hook it runs on; hook_tc.bpf.h and hook_xdp.bpf.h have the functions, one of them in each
+ * translation unit. */
 #pragma once
 
 #include <stdbool.h>
@@ -21,10 +22,14 @@ struct hook {
 /* Makes data and data_end those of the packet as it is now. Also where nothing changed but many ways meet: fresh pointers
  * make the verifier's states equal, so that what follows is verified once. */
 static __always_inline void hook_reload(struct hook *h);
-/* Several datagrams in one packet (GSO). */
+/* Several datagrams in one packet (GSO), or a frame of several buffers. */
 static __always_inline bool hook_is_segmented(const struct hook *h);
 /* Changes the length of the frame at its end; every pointer into it is void afterwards. false: nothing was changed. */
 static __always_inline bool hook_resize(struct hook *h, __u32 len);
+/* Takes a hook_resize back, before anything was written: the frame had len octets. */
+static __always_inline void hook_restore(struct hook *h, __u32 len);
+/* Whether somebody behind us completes a checksum that holds the pseudo header's sum only. */
+static __always_inline bool hook_completes_checksum(void);
 
 /* An offset into the frame as a pointer that is computed once: clang otherwise adds again behind the bound check, and the
  * verifier does not know the sum. */

@@ -66,6 +66,17 @@ static __always_inline bool hook_resize(struct hook *h, __u32 len)
 	return true;
 }
 
+static __always_inline void hook_restore(struct hook *h, __u32 len)
+{
+	hook_resize(h, len);
+}
+
+/* An skb stays CHECKSUM_PARTIAL, whatever is written. */
+static __always_inline bool hook_completes_checksum(void)
+{
+	return true;
+}
+
 /*
  * What becomes of the packet. A miss goes on as if we were not there, past whoever else is on the hook (TC_ACT_UNSPEC is
  * TCX_NEXT).

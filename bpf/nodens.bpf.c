@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Entries only. The way of a query is in core.bpf.h. */
+/* The TC entries only. The way of a query is in core.bpf.h. */
 #include "core.bpf.h"
 #include "hook_tc.bpf.h"
 

@@ -205,7 +205,8 @@ static __always_inline enum nodens_verdict parse_datagram(struct hook *h, struct
 /*
  * message_sum: the DNS message as it came. A packet whose sender left the checksum to its device (CHECKSUM_PARTIAL, usual
  * on veth) has the folded pseudo header sum in the field. The answer then must have the same, for whoever finishes it. A
- * real checksum equals that by chance once in 65,536: it is told by being right.
+ * real checksum equals that by chance once in 65,536: it is told by being right. A frame that leaves by XDP is completed by
+ * nobody: its checksum must be whole.
  */
 static __always_inline bool datagram_verify(struct datagram *d, __u64 message_sum)
 {
@@ -217,7 +218,7 @@ static __always_inline bool datagram_verify(struct datagram *d, __u64 message_su
 	bool is_right = is_partial || whole == 0xffff || d->udp_check == 0;
 
 	launder(is_partial, message_sum, 1);
-	d->is_partial = is_partial;
+	d->is_partial = hook_completes_checksum() ? is_partial : 0;
 	return is_right;
 }
 

@@ -260,7 +260,7 @@ static __always_inline enum nodens_verdict respond(struct hook *h, const struct 
 	dns = frame_at(h, d->dns_off);
 	if (is_beyond(h->data, sizeof(struct ethhdr), h->data_end) || is_beyond(h->data, frame_len, h->data_end) ||
 	    is_beyond(dns, NODENS_DNS_HEADER_LEN, h->data_end)) {
-		hook_resize(h, query_len);
+		hook_restore(h, query_len);
 		return NODENS_VERDICT_NO_ROOM;
 	}
 

@@ -13,6 +13,6 @@ $(TORN_FAULTS): tests/tools/torn.c user/kernel/table.c $(LIB)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -D$(TORN_FAULT) -MMD -MP -MF $@.table.d -MT $@ -c user/kernel/table.c -o $@.table.o
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d $< $@.table.o $(LIB) -o $@ $(LDLIBS)
 
-test-programs: $(TORN_FAULTS)
+test-tools: $(TORN_FAULTS)
 
 -include $(TORN_FAULTS:=.d) $(TORN_FAULTS:=.table.d)

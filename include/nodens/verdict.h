@@ -3,7 +3,8 @@
  * The one list of verdicts. Every datagram that the datapath sees ends in exactly one of them, and each is counted
  * (struct nodens_verdicts in abi.h). X(NAME, name, meaning)
  *
- * The first three are answers. All others pass the datagram on, byte for byte.
+ * The first three are answers. All others pass the datagram on, byte for byte. On an interface with XDP in front of TC what XDP
+ * answers is counted there; what it passes on the TC program sees next, and counts.
  */
 #pragma once
 

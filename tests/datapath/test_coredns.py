@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # timeout: 300 900
 """
-Every question that was put to CoreDNS, put to the datapath over the same objects. What it answers must be CoreDNS's answer but
+Every question that was put to CoreDNS, put to the datapath over the same objects, through TC and in turn through XDP with and
+without room at the frame's end. What it answers must be CoreDNS's answer but
 for: order of records, SOA serial, compression, case inside RDATA and of glue owners, TC where only the interface's MTU forces
 it. It may pass a question on, but not one that the oracle, from the objects alone, says must be answered.
 """
@@ -25,6 +26,7 @@ import node
 import oracle
 import packet
 import tap
+import xdp
 from message import A, AAAA, Edns, MESSAGE_MAX, PTR, Question, SRV, TC
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "coredns"
@@ -176,6 +178,26 @@ class Run:
         self.counts = collections.Counter()
         self.verdicts = collections.Counter()
         self.failures, self.passed, self.oracle_failures = [], [], []
+        self.xdp_programs = list(xdp.programs(running).items())
+
+    def ask_xdp(self, row, question, data, family, mtu, length):
+        """What TC has answered with a frame of this length, once more through XDP."""
+        hook, program = self.xdp_programs[question.ident % len(self.xdp_programs)]
+        verdict, code, out = self.node.ask_xdp(data, self.node.pods[mtu].ifindex, program)
+        has_room = xdp.has_room(hook, len(data), length)
+        if code == bpf.XDP_PASS:
+            need(out == data and not has_room, hook + " passes for want of room alone", out != data)
+            self.verdicts[hook + ", no room"] += 1
+            return
+        need(code == bpf.XDP_TX and has_room is not False, hook, code)
+        self.check(row, question, data, out, verdict, family, mtu)
+        self.verdicts[hook] += 1
+
+    def check(self, row, question, data, out, verdict, family, mtu):
+        comparison = Comparison(row, question, packet.check_answer_frame(data, out), question.limit(family, mtu))
+        comparison.check()
+        need(verdict == self.verdict_of(comparison), "counted right", verdict)
+        return comparison
 
     def ask(self, row, ident, family, mtu):
         question = question_of(row["q"], ident)
@@ -186,16 +208,16 @@ class Run:
         self.verdicts[verdict] += 1
         must = is_plain(question) and self.oracle.must_answer(row["q"]["name"].rstrip("."), question.qtype)
         if code != bpf.TC_ACT_REDIRECT:
-            if out != data or verdict in node.ANSWERS:
-                self.failures.append("passed but changed: %s" % row["q"])
+            if out != data or verdict in node.ANSWERS or any(
+                    program.run(data, self.node.pods[mtu].ifindex) != (bpf.XDP_PASS, data) for _, program in self.xdp_programs):
+                self.failures.append("passed but changed, or answered by XDP: %s" % row["q"])
             elif must and not self.may_be_too_big(question, row, question.limit(family, mtu), verdict):
                 self.passed.append("%s: %s" % (verdict, row["q"]))
             return
         try:
-            wire = packet.check_answer_frame(data, out)
-            comparison = Comparison(row, question, wire, question.limit(family, mtu))
-            comparison.check()
-            need(verdict == self.verdict_of(comparison), "counted right", verdict)
+            comparison = self.check(row, question, data, out, verdict, family, mtu)
+            if self.xdp_programs:
+                self.ask_xdp(row, question, data, family, mtu, len(out))
         except AssertionError as e:
             self.failures.append("%s over IPv%d, MTU %d: %s" % (row["q"], family, mtu, e))
             return

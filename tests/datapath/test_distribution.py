@@ -3,7 +3,7 @@
 """
 The order of addresses is fresh for each query, and a truncated answer is a fresh part of all: every record equally often
 first, every record equally often in. A number of runs that is always the same; each assertion fails by chance once in a
-million runs of something right (stats.FALSE_ALARM, shared among the values it looks at).
+million runs of something right (stats.FALSE_ALARM, shared among the values it looks at). TC and XDP take turns.
 """
 
 import collections
@@ -21,6 +21,7 @@ import oracle
 import packet
 import stats
 import tap
+import xdp
 from message import A, AAAA, Edns, Question
 
 ORDER_RUNS = 30000
@@ -40,14 +41,18 @@ class Runs:
 
     def __init__(self, node_, question, entry, limit):
         self.node, self.question, self.entry, self.limit = node_, question, entry, limit
+        self.hooks = [(node_.tc, bpf.TC_ACT_REDIRECT)]
+        if xdp.can_run(node_.xdp):
+            self.hooks.append((node_.xdp, bpf.XDP_TX))
         self.frame = packet.query_frame(question.wire())
         self.start = packet.ETH_LEN + packet.IPV4_LEN + packet.UDP_LEN + message.HEADER_LEN + len(question.question_wire())
         self.step, self.address = (16, 4) if question.qtype == A else (28, 16)
 
     def __call__(self, count):
         for number in range(count):
-            code, out = self.node.tc.run(self.frame, self.node.ifindex)
-            assert code == bpf.TC_ACT_REDIRECT, code
+            program, answered = self.hooks[number % len(self.hooks)]
+            code, out = program.run(self.frame, self.node.ifindex)
+            assert code == answered, code
             if number % CHECKED_EACH == 0:
                 message.check_answer(self.question, packet.check_answer_frame(self.frame, out), self.entry, self.limit)
             records = int.from_bytes(out[self.start - len(self.question.question_wire()) - 6 :][:2], "big")

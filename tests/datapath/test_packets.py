@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """
-The datapath frame by frame. First everything that must pass, byte for byte, with the counter that tells why; then what is
-answered, each answer checked in full; then what closes the gate. A row is a sentence.
+The datapath frame by frame, through TC, through XDP, and through XDP where no frame has room at its end. First everything that
+must pass, byte for byte, with the counter that tells why; then what is answered, each answer checked in full; then what closes
+the gate. A row is a sentence.
 """
 
+import collections
 import itertools
 import os
 import signal
@@ -22,6 +24,7 @@ import node
 import oracle
 import packet
 import tap
+import xdp
 from message import A, AAAA, ANY, AXFR, CD, Edns, IXFR, MX, NS, OPT, PTR, Question, RA, RD, SOA, SRV, TC, TXT, AD, AA, QR, Z
 
 WEB = "web.t.svc.cluster.local"
@@ -280,6 +283,15 @@ class Checker:
         self.tap = tap_
         self.node = node_
         self.oracle = oracle.Oracle(OBJECTS)
+        self.xdp_programs = xdp.programs(node_)
+        self.xdp_counts = collections.Counter()
+
+    def xdp_pass_failure(self, data, ifindex=None):
+        for hook, program in self.xdp_programs.items():
+            _, code, out = self.node.ask_xdp(data, ifindex, program)
+            if code != bpf.XDP_PASS or out != data:
+                return "%s: code %d, %s" % (hook, code, "changed" if out != data else "unchanged")
+        return None
 
     def pass_failure(self, data, verdicts, explains=True, **context):
         """What is wrong with a frame that must pass, or None. explains: the explain program must say the same; it asks neither
@@ -295,17 +307,24 @@ class Checker:
             return "explain moved a counter"
         if explains and (explained != verdict or out != data):
             return "counted as %s, explained as %s, %s" % (verdict, explained, "changed" if out != data else "unchanged")
-        return None
+        # An XDP frame is no GSO packet.
+        return None if "gso_segs" in context else self.xdp_pass_failure(data, context.get("ifindex"))
 
     def passes(self, sentence, data, verdicts, **context):
         failure = self.pass_failure(data, verdicts, **context)
         self.tap.ok(failure is None, sentence + " passes unchanged", failure)
 
     def answer(self, question, family=4, mtu=1500, checksum="full", by="ask", **fields):
-        """Asks, checks all of the answer. Returns (verdict, message)."""
+        """Asks, checks all of the answer. Returns (verdict, message); through XDP None where there was no room for it."""
         data = packet.query_frame(question.wire(), family, **fields)
         ifindex = self.node.pods[mtu].ifindex
-        if by == "ask":
+        if by in self.xdp_programs:
+            verdict, code, out = self.node.ask_xdp(data, ifindex, self.xdp_programs[by])
+            if verdict is None:
+                assert code == bpf.XDP_PASS and out == data, "code %d, changed" % code
+                return None
+            checksum = "full"  # nobody completes it
+        elif by == "ask":
             verdict, code, out = self.node.ask(data, ifindex)
             assert code == bpf.TC_ACT_REDIRECT, "%s, code %d" % (verdict, code)
         else:
@@ -321,6 +340,20 @@ class Checker:
         assert verdict == want, "counted as %s, is %s" % (verdict, want)
         return verdict, message.Answer(wire)
 
+    def answers_xdp(self, question, verdict, counts, len_of_tc, **fields):
+        """The same through XDP, or passed where there is no room."""
+        length = len(packet.query_frame(question.wire(), fields.get("family", 4), **{
+            name: value for name, value in fields.items() if name not in ("family", "mtu", "checksum")}))
+        for by in self.xdp_programs:
+            got = self.answer(question, by=by, **fields)
+            has_room = xdp.has_room(by, length, length + len_of_tc - len(question.wire()))
+            assert has_room is None or has_room == (got is not None), "%s: %s" % (by, "passed" if got is None else "answered without room")
+            if got:
+                self.xdp_counts[by] += 1
+                assert got[0] == verdict and (counts is None or tuple(got[1].counts[1:]) == counts), (by, got[0], got[1].message)
+            else:
+                self.xdp_counts[by + ", no room"] += 1
+
     def answers(self, sentence, question, verdict="answered", counts=None, **fields):
         """counts: (answer, authority, additional) sections."""
         with self.tap.case(sentence):
@@ -328,6 +361,7 @@ class Checker:
                 got, answer = self.answer(question, by=by, **fields)
                 assert got == verdict, "%s, not %s" % (got, verdict)
                 assert counts is None or tuple(answer.counts[1:]) == counts, answer.message
+            self.answers_xdp(question, verdict, counts, len(answer.wire), **fields)
 
 
 def labels_of(name_wire):
@@ -389,29 +423,36 @@ def check_bit_flips(check):
     """Each bit but those that no checksum covers: MAC addresses, and of IPv6 traffic class, flow label, hop limit."""
     for family, uncovered in ((4, set()), (6, {14, 15, 16, 17, 21})):
         data = frame(dns(edns=Edns(options=cookie(8))), family=family)
+        hooks = {"tc": (check.node.tc, bpf.TC_ACT_UNSPEC)}
+        hooks.update((hook, (program, bpf.XDP_PASS)) for hook, program in check.xdp_programs.items())
         failures = []
         for bit in range(8 * 12, 8 * len(data)):
-            if bit // 8 not in uncovered:
-                code, out = check.node.tc.run(flipped(data, bit), check.node.ifindex)
-                if code != bpf.TC_ACT_UNSPEC or out != flipped(data, bit):
-                    failures.append("bit %d: code %d" % (bit, code))
+            for hook, (program, passed) in hooks.items() if bit // 8 not in uncovered else ():
+                code, out = program.run(flipped(data, bit), check.node.ifindex)
+                if code != passed or out != flipped(data, bit):
+                    failures.append("bit %d: %s, code %d" % (bit, hook, code))
         check.tap.none_of(failures, "any single bit flipped on the way passes unchanged (IPv%d)" % family)
 
 
 def check_all_values(check):
     """All 65,536 values of a field, by return code and the octets that must differ."""
-    run, ifindex = check.node.tc.run, check.node.ifindex
+    ifindex = check.node.ifindex
+
+    def failure(run, data, want, codes):
+        code, out = run(data, ifindex)
+        if code != codes[want] or (not want and out != data):
+            return "code %d" % code
+        if want and struct.unpack_from("!H", out, 44)[0] != QR | AA | (struct.unpack_from("!H", data, 44)[0] & (RD | CD)):
+            return "flags %s" % out[44:46].hex()
+        return None
 
     def sweep(sentence, question_of, is_answered):
         failures = []
+        hooks = [(check.node.tc.run, (bpf.TC_ACT_UNSPEC, bpf.TC_ACT_REDIRECT))]
+        hooks += [(program.run, (bpf.XDP_PASS, bpf.XDP_TX)) for hook, program in check.xdp_programs.items() if hook == "xdp"]
         for value in range(65536):
-            data = frame(question_of(value))
-            code, out = run(data, ifindex)
-            want = is_answered(value)
-            if code != (bpf.TC_ACT_REDIRECT if want else bpf.TC_ACT_UNSPEC) or (not want and out != data):
-                failures.append("%d: code %d" % (value, code))
-            elif want and struct.unpack_from("!H", out, 44)[0] != QR | AA | (struct.unpack_from("!H", data, 44)[0] & (RD | CD)):
-                failures.append("%d: flags %s" % (value, out[44:46].hex()))
+            data, want = frame(question_of(value)), is_answered(value)
+            failures += ["%d: %s" % (value, why) for run, codes in hooks if (why := failure(run, data, want, codes))]
         check.tap.none_of(failures, sentence)
 
     sweep("each QTYPE is answered or NODATA, but meta types pass", lambda value: dns(qtype=value),
@@ -576,6 +617,35 @@ def check_mtu_follows(check):
             assert verdict == want, verdict
 
 
+def check_buffers(check):
+    """A frame in several buffers passes, wherever it is cut: also where the first one alone would be a whole query."""
+    whole, ifindex = frame(dns(edns=Edns())), check.node.ifindex
+    frames = [(linear, whole + bytes(extra)) for extra in (0, 1, 16, 400) for linear in (14, 34, 42, 54, len(whole) - 1, len(whole))]
+    frames = [(linear, data) for linear, data in frames if linear < len(data)]
+    try:
+        for data in (whole, whole + bytes(16)):
+            check.node.xdp.run(data, ifindex, len(data) - 1)
+    except OSError as e:
+        check.tap.skip("frames of several buffers", "this kernel's test runs do not split a small frame: %s" % e)
+        return
+    failures = []
+    for linear, data in frames:
+        before = check.node.counters.read()
+        code, out = check.node.xdp.run(data, ifindex, linear)
+        if (code, out) != (bpf.XDP_PASS, data) or check.node.counters.read() != before:
+            failures.append("%d of %d octets in the first buffer: code %d" % (linear, len(data), code))
+    check.tap.none_of(failures, "frames of several buffers pass unchanged")
+
+
+def check_xdp_counts(check):
+    if not check.xdp_programs:
+        check.tap.skip("every row through XDP", "Linux 5.15 runs XDP programs as on an interface")
+        return
+    check.tap.note("rows by hook: %s" % dict(check.xdp_counts))
+    for hook, least in (("xdp", 200), ("xdp without tail room", 180), ("xdp, no room", 3), ("xdp without tail room, no room", 15)):
+        check.tap.ok(check.xdp_counts[hook] >= least, "at least %d answers: %s" % (least, hook), check.xdp_counts)
+
+
 # ---- other agents ----
 
 def check_stale(tap_):
@@ -652,6 +722,8 @@ def main(tap_):
         check_answers(check)
         check_sizes(check)
         check.answers("after all that the query is answered still", Question(WEB), counts=(3, 0, 0))
+        check_buffers(check)
+        check_xdp_counts(check)
     check_stale(tap_)
     check_closed(tap_)
     check_levels(tap_)

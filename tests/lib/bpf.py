@@ -22,17 +22,23 @@ BPF_PROG_QUERY = 16
 BPF_LINK_GET_FD_BY_ID = 30
 
 BPF_PROG_TYPE_SCHED_CLS = 3
+BPF_PROG_TYPE_XDP = 6
 BPF_TCX_INGRESS = 46  # enum bpf_attach_type
 
 TC_ACT_UNSPEC = 0xFFFFFFFF
 TC_ACT_SHOT = 2
 TC_ACT_REDIRECT = 7
+XDP_PASS = 2
+XDP_TX = 3
 
 # struct __sk_buff; a test run takes a few of its fields and refuses the others unless zero
 SK_BUFF_LEN = 192
 SK_BUFF_MARK = 8
 SK_BUFF_IFINDEX = 40
 SK_BUFF_GSO_SEGS = 164
+
+# struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex
+XDP_MD = struct.Struct("=6I")
 
 # The largest frame that may come out: 4096 octets of DNS and every header.
 FRAME_OUT_MAX = 16384
@@ -94,11 +100,11 @@ class _QueryAttr(ctypes.Structure):
     ]
 
 
-def prog_load_verdict(code, name):
-    """A TC program of two instructions that returns code for every packet."""
+def prog_load_verdict(code, name, prog_type=BPF_PROG_TYPE_SCHED_CLS):
+    """A program of two instructions, of TC unless told otherwise, that returns code for every packet."""
     instructions = struct.pack("=BBhi", 0xB7, 0, 0, code) + struct.pack("=BBhi", 0x95, 0, 0, 0)
     text, license_ = ctypes.create_string_buffer(instructions, len(instructions)), ctypes.create_string_buffer(b"GPL")
-    return _bpf(BPF_PROG_LOAD, _LoadAttr(prog_type=BPF_PROG_TYPE_SCHED_CLS, insn_cnt=2, insns=ctypes.addressof(text),
+    return _bpf(BPF_PROG_LOAD, _LoadAttr(prog_type=prog_type, insn_cnt=2, insns=ctypes.addressof(text),
                                          license=ctypes.addressof(license_), prog_name=name.encode()))
 
 
@@ -198,6 +204,33 @@ class Program:
         attr = self._attr
         struct.pack_into("=I", self._context, SK_BUFF_IFINDEX, ifindex)
         struct.pack_into("=I", self._context, SK_BUFF_GSO_SEGS, gso_segs)
+        frame = bytes(frame)
+        attr.data_in = ctypes.cast(ctypes.c_char_p(frame), ctypes.c_void_p).value
+        attr.data_size_in = len(frame)
+        attr.data_size_out = FRAME_OUT_MAX
+        _bpf(BPF_PROG_TEST_RUN, attr)
+        return attr.retval, self._out_view[: attr.data_size_out].tobytes()
+
+    def close(self):
+        os.close(self.fd)
+
+
+class XdpProgram:
+    """A pinned XDP program, run on single frames that came in on an interface (Linux 5.15)."""
+
+    def __init__(self, path):
+        self.fd = obj_get(path)
+        self._out = (ctypes.c_char * FRAME_OUT_MAX)()
+        self._out_view = memoryview(self._out).cast("B")
+        self._context = (ctypes.c_char * XDP_MD.size)()
+        self._attr = _TestRunAttr(prog_fd=self.fd, repeat=1, ctx_size_in=XDP_MD.size,
+                                  data_out=ctypes.addressof(self._out), ctx_in=ctypes.addressof(self._context))
+
+    def run(self, frame, ifindex=0, linear=None):
+        """(return code, frame afterwards). The frame has at least 14 octets; ifindex 0: loopback. linear: so many octets are in
+        the first buffer, the rest in others (Linux 6.18)."""
+        attr = self._attr
+        XDP_MD.pack_into(self._context, 0, 0, len(frame) if linear is None else linear, 0, ifindex, 0, 0)
         frame = bytes(frame)
         attr.data_in = ctypes.cast(ctypes.c_char_p(frame), ctypes.c_void_p).value
         attr.data_size_in = len(frame)

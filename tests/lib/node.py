@@ -120,6 +120,9 @@ class Node:
     """The agent over `objects`, with a pod for each MTU. Use with `with`."""
 
     scratch = None
+    servers = ("--server", packet.SERVER4, "--server", packet.SERVER6)
+    interfaces = ("--interface", "pods")
+    before_exec = staticmethod(_die_with_parent)  # runs in the agent's process
 
     def __init__(self, objects, arguments=(), mtus=(1500,)):
         Node.scratch = Node.scratch or Scratch()
@@ -184,9 +187,9 @@ class Node:
         self._open()
 
     def _spawn(self, notify_path):
-        command = [binary(), "run", "--source", "file:%s" % self.file, "--server", packet.SERVER4, "--server", packet.SERVER6,
-                   "--interface", "pods", *self.arguments, "--bpffs", str(self.dir)]
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, preexec_fn=_die_with_parent,
+        command = [binary(), "run", "--source", "file:%s" % self.file, *self.servers, *self.interfaces, *self.arguments,
+                   "--bpffs", str(self.dir)]
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, preexec_fn=self.before_exec,
                                         env={**os.environ, "NOTIFY_SOCKET": notify_path})
 
     def _wait_ready(self, notify):
@@ -205,6 +208,7 @@ class Node:
         wait_until(lambda: all(self.interface(pod.ifindex)[1] for pod in self.pods.values()), "the agent on every pod's interface")
         self.tc = bpf.Program(current / "tc")
         self.explain = bpf.Program(current / "explain")
+        self.xdp = bpf.XdpProgram(current / "xdp")
         self.counters = bpf.PercpuCounters(bpf.obj_get(current / "verdicts"), VERDICTS)
         self.ifindex = self.pods[self.mtus[0]].ifindex
 
@@ -218,7 +222,7 @@ class Node:
         return struct.unpack_from("=II", entry) if entry else (0, 0)
 
     def _close(self):
-        for program in ("tc", "explain", "counters"):
+        for program in ("tc", "explain", "xdp", "counters"):
             if hasattr(self, program):
                 os.close(getattr(self, program).fd)
                 delattr(self, program)
@@ -252,6 +256,17 @@ class Node:
         if list(moved.values()) != [1]:
             raise AssertionError("exactly one counter moves by one: %s" % moved)
         return next(iter(moved)), code, out
+
+    def ask_xdp(self, frame, ifindex=None, program=None):
+        """The same of the XDP program, or of another one in its place. The verdict is None for what it passes on: the TC program
+        counts that."""
+        before = self.counters.read()
+        code, out = (program or self.xdp).run(frame, self.ifindex if ifindex is None else ifindex)
+        after = self.counters.read()
+        moved = {name: after[name] - before[name] for name in VERDICTS if after[name] != before[name]}
+        if code != bpf.XDP_TX and moved or code == bpf.XDP_TX and list(moved.values()) != [1]:
+            raise AssertionError("one counter moves for an answer, none for what is passed on: code %d, %s" % (code, moved))
+        return next(iter(moved), None), code, out
 
     def ask_explain(self, frame, ifindex=None, gso_segs=0):
         """(name of the verdict, frame afterwards) from the explain program."""

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the verifier of this kernel says of each program of the datapath: one line each with the instructions it processed (of
- * 1,000,000 at most), or the end of its log and exit 1. Loads the object as the agent does, attaches nothing.
+ * What the verifier of this kernel says of each program of the datapath and of the iterator: one line each with the
+ * instructions it processed (of 1,000,000 at most), or the end of its log and exit 1. Loads the objects as the agent does,
+ * attaches nothing.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 
 #include "nodens.skel.h"
+#include "records.skel.h"
 
 #define LOG_STATISTICS	4U /* BPF_LOG_STATS */
 #define LOG_STEPS	1U /* BPF_LOG_LEVEL1 */
@@ -39,7 +41,8 @@ static const char *tail_of(const char *log)
 	return at;
 }
 
-static struct nodens_bpf *open_object(void)
+/* The caller's (bpf_object__destroy_skeleton). */
+static struct bpf_object_skeleton *open_datapath(void)
 {
 	struct nodens_bpf *skel = nodens_bpf__open();
 
@@ -48,13 +51,22 @@ static struct nodens_bpf *open_object(void)
 	skel->rodata->index_mask = 255;
 	(void)bpf_map__set_max_entries(skel->maps.index, 256);
 	(void)bpf_map__set_max_entries(skel->maps.arena, 2);
-	return skel;
+	return skel->skeleton;
 }
 
-/* Loads program number `wanted` alone with a log of its own; prints its statistics or why it is refused. 1: there is none. */
-static int report(size_t wanted, unsigned int level, size_t log_len)
+static struct bpf_object_skeleton *open_records(void)
 {
-	struct nodens_bpf *skel = open_object();
+	struct records_bpf *skel = records_bpf__open();
+
+	return skel ? skel->skeleton : NULL;
+}
+
+typedef struct bpf_object_skeleton *(*open_fn)(void);
+
+/* Loads program number `wanted` alone with a log of its own; prints its statistics or why it is refused. 1: there is none. */
+static int report(open_fn open_object, size_t wanted, unsigned int level, size_t log_len)
+{
+	struct bpf_object_skeleton *skel = open_object();
 	char *log = calloc(1, log_len);
 	struct bpf_program *p = NULL, *at;
 	size_t i = 0;
@@ -62,7 +74,7 @@ static int report(size_t wanted, unsigned int level, size_t log_len)
 
 	if (!skel || !log)
 		exit(2);
-	bpf_object__for_each_program(at, skel->obj) {
+	bpf_object__for_each_program(at, *skel->obj) {
 		(void)bpf_program__set_autoload(at, i == wanted);
 		if (i++ == wanted)
 			p = at;
@@ -70,31 +82,36 @@ static int report(size_t wanted, unsigned int level, size_t log_len)
 	if (p) {
 		(void)bpf_program__set_log_level(p, level);
 		(void)bpf_program__set_log_buf(p, log, log_len);
-		err = nodens_bpf__load(skel);
+		err = bpf_object__load_skeleton(skel);
 	}
 	if (p && !err)
 		printf("%s: %zu instructions; %s", bpf_program__name(p), bpf_program__insn_cnt(p), strstr(log, "processed ") ?: log);
 	else if (p && level == LOG_STEPS)
 		printf("%s: refused: %s\n%s\n", bpf_program__name(p), strerror(-err), tail_of(log));
-	nodens_bpf__destroy(skel);
+	bpf_object__destroy_skeleton(skel);
 	free(log);
 	return err;
 }
 
-int main(void)
+/* How many programs of the object are refused. */
+static int report_all(open_fn open_object)
 {
 	int refused = 0;
 
-	libbpf_set_print(silent);
 	for (size_t i = 0;; i++) {
-		int err = report(i, LOG_STATISTICS, STATISTICS_LEN);
+		int err = report(open_object, i, LOG_STATISTICS, STATISTICS_LEN);
 
 		if (err == 1)
-			break;
+			return refused;
 		if (err) {
-			(void)report(i, LOG_STEPS, STEPS_LEN);
+			(void)report(open_object, i, LOG_STEPS, STEPS_LEN);
 			refused++;
 		}
 	}
-	return refused ? 1 : 0;
+}
+
+int main(void)
+{
+	libbpf_set_print(silent);
+	return report_all(open_datapath) + report_all(open_records) ? 1 : 0;
 }

@@ -6,11 +6,13 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/capability.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 
@@ -118,6 +120,12 @@ static bool kernel_counts_memlock(void)
 	return major < 5 || (major == 5 && minor < 11);
 }
 
+/* Profiles from before 2022 allow bpf(2) with CAP_SYS_ADMIN alone. A call that a filter refuses looks like any other. */
+static bool has_seccomp_filter(void)
+{
+	return prctl(PR_GET_SECCOMP) == SECCOMP_MODE_FILTER;
+}
+
 static void explain_denied(char *ret_text, size_t size)
 {
 	static const struct {
@@ -136,8 +144,13 @@ static void explain_denied(char *ret_text, size_t size)
 			at += (size_t)snprintf(ret_text + at, size - at, "%s%s", at ? ", " : ": missing ",
 					       needed[i].name);
 	}
-	if (at > 0 || !kernel_counts_memlock() || getrlimit(RLIMIT_MEMLOCK, &limit) < 0 ||
-	    limit.rlim_cur == RLIM_INFINITY)
+	if (at > 0)
+		return;
+	if (has_seccomp_filter()) {
+		snprintf(ret_text, size, ": a seccomp filter is on this process: it must allow bpf(2) with CAP_BPF");
+		return;
+	}
+	if (!kernel_counts_memlock() || getrlimit(RLIMIT_MEMLOCK, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
 		return;
 	snprintf(ret_text, size,
 		 ": below Linux 5.11 maps count as locked memory, and the limit is %llu KiB: needs CAP_SYS_RESOURCE or "

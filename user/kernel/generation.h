@@ -3,8 +3,9 @@
  * One loaded set of programs and maps with one random hash key, pinned together in a folder of its own:
  *
  *   DIR/                 ours: owner root, mode 0700, or it is refused
- *   DIR/g<number>/       tc, explain, clock (programs); index, arena, config, status, verdicts, servers4, servers6,
- *                        interfaces, allow4, allow6, jiffies (maps)
+ *   DIR/g<number>/       tc, xdp (where the kernel takes it), explain, clock (programs); records (an iterator, where the
+ *                        kernel has them); index, arena, config, status, verdicts, servers4, servers6, interfaces,
+ *                        interface_slots, allow4, allow6, jiffies (maps)
  *   DIR/current          symlink to g<number>, changed by rename
  *   DIR/links/tcx_<ifindex>   tcx links, owned by no generation (attach.h)
  */
@@ -50,6 +51,12 @@ struct table *generation_table(struct generation *g);
 struct nodens_config *generation_config(struct generation *g);
 struct nodens_status *generation_status(struct generation *g);
 int generation_tc_fd(const struct generation *g);
+/* -1: this kernel does not take the XDP program, generation_xdp_note says why. The TC program does without it. */
+int generation_xdp_fd(const struct generation *g);
+/* "": there is an XDP program; else why there is none (one line, for the log and for people). */
+const char *generation_xdp_note(const struct generation *g);
+/* The same of the pinned iterator DIR/g<number>/records; known once it is published, and in generation_status too. */
+const char *generation_records_note(const struct generation *g);
 
 /* Sum over all CPUs. */
 int generation_read_verdicts(const struct generation *g, struct nodens_verdicts *ret_verdicts);
@@ -87,6 +94,8 @@ int generation_wait_readers(const struct generation *g);
 
 /* Opens DIR/current read-only. -ENOENT: nothing is loaded; -EPROTO: another layout version. */
 int generation_open(const char *dir, struct generation **ret_gen, struct error *e);
+/* Overwrites the status of one that was opened: its agent is gone, and another one holds the lock. 0 or -errno. */
+int generation_write_status(struct generation *g, const struct nodens_status *status);
 /* Memory of index and arena for table_copy_each, without the key; generation_table is NULL for an opened one. */
 const struct table_memory *generation_memory(const struct generation *g);
 /* Test run of the explain program with this frame. ret_frame has room for *len octets; *ret_verdict is what the datapath

@@ -2,6 +2,7 @@
 /* What the generation_*.c files share. */
 #pragma once
 
+#include "kernel/arena_window.h"
 #include "kernel/generation.h"
 
 #define GENERATION_DIR_MAX 256
@@ -30,6 +31,7 @@ enum generation_prog {
 	PROG_TC,
 	PROG_EXPLAIN,
 	PROG_CLOCK,
+	PROG_XDP, /* the kernel may refuse it */
 	PROG_COUNT,
 };
 
@@ -49,15 +51,22 @@ struct generation {
 	int prog_fd[PROG_COUNT];
 	struct generation_region region[MAP_COUNT];
 	struct table_memory memory;
+	struct arena_window *window; /* NULL: the whole arena is mapped */
 	struct table *table; /* NULL: opened, not loaded */
+	struct error xdp_note; /* why prog_fd[PROG_XDP] is none */
 };
 
 /* With nothing open. NULL: -ENOMEM or -ENAMETOOLONG in *ret_err. */
 struct generation *generation_alloc(const char *dir, int *ret_err);
 /* Maps the first `len` octets (0: all) of an array; PROT_READ, PROT_WRITE. Does nothing if it is mapped. */
 int generation_map_region(struct generation *g, enum generation_map map, size_t len, int prot, struct error *e);
-/* The arrays; index and arena with the sizes that the maps have, which are checked. */
+/* The arrays; index and arena with the sizes that the maps have, which are checked. Without PROT_WRITE all of the arena;
+ * else, of a large one, pages as they are needed. */
 int generation_map_all(struct generation *g, int prot, struct error *e);
+
+/* Pins the iterator in the folder of the generation's pins, or leaves why there is none in generation_status: it is missed by
+ * nothing else. */
+void generation_publish_records(struct generation *g, const char *folder);
 
 /* The highest number of a generation in dir (0: none), or -errno. */
 int generation_find_highest(const char *dir, uint64_t *ret_number, struct error *e);

@@ -34,6 +34,7 @@ const char *const generation_prog_names[PROG_COUNT] = {
 	[PROG_TC] = "tc",
 	[PROG_EXPLAIN] = "explain",
 	[PROG_CLOCK] = "clock",
+	[PROG_XDP] = "xdp",
 };
 
 /* ---- sizes ------------------------------------------------------------------------------------------------------ */
@@ -127,6 +128,27 @@ static int check_layout(const struct generation *g, struct table_memory *m, stru
 	return 0;
 }
 
+static int map_arena(struct generation *g, int prot, struct error *e)
+{
+	struct table_memory *m = &g->memory;
+	int err = -ENOTSUP;
+
+	if ((prot & PROT_WRITE) && m->page_count > ARENA_WINDOW_PAGES)
+		err = arena_window_new(g->map_fd[MAP_ARENA], m->page_count, m->page_stride, &g->window, e);
+	if (err == 0) {
+		m->arena = arena_window_base(g->window);
+		m->map_page = arena_window_map;
+		m->map_ctx = g->window;
+		return 0;
+	}
+	if (err != -ENOTSUP)
+		return err;
+	err = generation_map_region(g, MAP_ARENA, 0, prot, e);
+	if (!err)
+		m->arena = g->region[MAP_ARENA].at;
+	return err;
+}
+
 int generation_map_all(struct generation *g, int prot, struct error *e)
 {
 	static const struct {
@@ -135,8 +157,7 @@ int generation_map_all(struct generation *g, int prot, struct error *e)
 	} wanted[] = {{MAP_CONFIG, sizeof(struct nodens_config)},
 		      {MAP_STATUS, sizeof(struct nodens_status)},
 		      {MAP_JIFFIES, sizeof(__u64)},
-		      {MAP_INDEX, 0},
-		      {MAP_ARENA, 0}};
+		      {MAP_INDEX, 0}};
 	int err = check_layout(g, &g->memory, e);
 
 	for (size_t i = 0; !err && i < sizeof(wanted) / sizeof(wanted[0]); i++)
@@ -144,8 +165,7 @@ int generation_map_all(struct generation *g, int prot, struct error *e)
 	if (err)
 		return err;
 	g->memory.buckets = g->region[MAP_INDEX].at;
-	g->memory.arena = g->region[MAP_ARENA].at;
-	return 0;
+	return map_arena(g, prot, e);
 }
 
 /* ---- loading ---------------------------------------------------------------------------------------------------- */
@@ -166,6 +186,7 @@ static int take_fds(struct generation *g, const struct nodens_bpf *skel)
 		[PROG_TC] = skel->progs.nodens_tc,
 		[PROG_EXPLAIN] = skel->progs.nodens_explain,
 		[PROG_CLOCK] = skel->progs.nodens_clock,
+		[PROG_XDP] = skel->progs.nodens_xdp,
 	};
 
 	for (int i = 0; i < MAP_COUNT; i++) {
@@ -174,6 +195,8 @@ static int take_fds(struct generation *g, const struct nodens_bpf *skel)
 			return -errno;
 	}
 	for (int i = 0; i < PROG_COUNT; i++) {
+		if (!bpf_program__autoload(progs[i]))
+			continue;
 		g->prog_fd[i] = fcntl(bpf_program__fd(progs[i]), F_DUPFD_CLOEXEC, 3);
 		if (g->prog_fd[i] < 0)
 			return -errno;
@@ -181,7 +204,34 @@ static int take_fds(struct generation *g, const struct nodens_bpf *skel)
 	return 0;
 }
 
-static int load_object(struct generation *g, struct generation_size size, struct error *e)
+/* Linux 5.18 gives frames of several buffers to programs that say they know them; an older one refuses the flag. */
+static bool probe_frags(void)
+{
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .prog_flags = BPF_F_XDP_HAS_FRAGS);
+	const struct bpf_insn pass[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = XDP_PASS},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+	int fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "nodens_probe", "GPL", pass, 2, &opts);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static int configure_xdp(struct nodens_bpf *skel, bool has_xdp)
+{
+	struct bpf_program *xdp = skel->progs.nodens_xdp;
+
+	if (!has_xdp)
+		return bpf_program__set_autoload(xdp, false);
+	if (!probe_frags())
+		return 0;
+	skel->rodata->xdp_has_frags = 1;
+	return bpf_program__set_flags(xdp, bpf_program__flags(xdp) | BPF_F_XDP_HAS_FRAGS);
+}
+
+static int load_object_with(struct generation *g, struct generation_size size, bool has_xdp, struct error *e)
 {
 	struct nodens_bpf *skel;
 	int err;
@@ -197,12 +247,43 @@ static int load_object(struct generation *g, struct generation_size size, struct
 	if (!err)
 		err = bpf_map__set_max_entries(skel->maps.arena, size.page_count);
 	if (!err)
+		err = configure_xdp(skel, has_xdp);
+	if (!err)
 		err = nodens_bpf__load(skel);
 	if (err)
 		err = bpf_messages_explain(e, err, "loading the BPF programs and maps");
 	else
 		err = take_fds(g, skel);
 	nodens_bpf__destroy(skel);
+	return err;
+}
+
+static void close_fds(struct generation *g)
+{
+	for (int i = 0; i < MAP_COUNT; i++) {
+		if (g->map_fd[i] >= 0)
+			close(g->map_fd[i]);
+		g->map_fd[i] = -1;
+	}
+	for (int i = 0; i < PROG_COUNT; i++) {
+		if (g->prog_fd[i] >= 0)
+			close(g->prog_fd[i]);
+		g->prog_fd[i] = -1;
+	}
+}
+
+/* Without the XDP program where it is the one that the kernel refuses. */
+static int load_object(struct generation *g, struct generation_size size, struct error *e)
+{
+	struct error first = {0};
+	int err = load_object_with(g, size, true, &first);
+
+	if (!err)
+		return 0;
+	close_fds(g);
+	err = load_object_with(g, size, false, e);
+	if (!err)
+		g->xdp_note = first;
 	return err;
 }
 
@@ -268,16 +349,12 @@ void generation_free(struct generation *g)
 	if (!g)
 		return;
 	table_free(g->table);
+	arena_window_free(g->window);
 	for (int i = 0; i < MAP_COUNT; i++) {
 		if (g->region[i].at)
 			munmap(g->region[i].at, g->region[i].len);
-		if (g->map_fd[i] >= 0)
-			close(g->map_fd[i]);
 	}
-	for (int i = 0; i < PROG_COUNT; i++) {
-		if (g->prog_fd[i] >= 0)
-			close(g->prog_fd[i]);
-	}
+	close_fds(g);
 	free(g);
 }
 
@@ -316,4 +393,14 @@ const struct table_memory *generation_memory(const struct generation *g)
 int generation_tc_fd(const struct generation *g)
 {
 	return g->prog_fd[PROG_TC];
+}
+
+int generation_xdp_fd(const struct generation *g)
+{
+	return g->prog_fd[PROG_XDP];
+}
+
+const char *generation_xdp_note(const struct generation *g)
+{
+	return g->xdp_note.text;
 }

@@ -69,7 +69,8 @@ static int prepare_folder(const char *path, struct error *e)
 		return err;
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		return error_set(e, -errno, "making %s: %s", path, strerror(errno));
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	/* O_PATH: another user's folder can be looked at, and be named, without permission to read it. */
+	fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return error_set(e, -errno, "%s: %s", path, strerror(errno));
 	err = check_is_bpffs(fd, path, e);
@@ -164,8 +165,10 @@ static int pin_all(const struct generation *g, const char *folder, struct error 
 {
 	int err = 0;
 
-	for (int i = 0; !err && i < PROG_COUNT; i++)
-		err = pin_one(g->prog_fd[i], folder, generation_prog_names[i], e);
+	for (int i = 0; !err && i < PROG_COUNT; i++) {
+		if (g->prog_fd[i] >= 0)
+			err = pin_one(g->prog_fd[i], folder, generation_prog_names[i], e);
+	}
 	for (int i = 0; !err && i < MAP_PINNED; i++)
 		err = pin_one(g->map_fd[i], folder, generation_map_names[i], e);
 	return err;
@@ -234,8 +237,10 @@ int generation_publish(struct generation *g, struct error *e)
 	if (err)
 		return err;
 	err = pin_all(g, path, e);
-	if (!err)
+	if (!err) {
+		generation_publish_records(g, path);
 		err = move_current(g, e);
+	}
 	if (err)
 		(void)remove_folder(path, NULL);
 	return err;

@@ -65,7 +65,8 @@ static int open_all(struct generation *g, struct error *e)
 			err = open_pin(g, generation_map_names[map], map_is_mapped(map) ? 0 : BPF_F_RDONLY,
 				       &g->map_fd[map], e);
 	}
-	for (enum generation_prog prog = 0; !err && prog < PROG_COUNT; prog++)
+	/* Nothing is done with the XDP program from outside. */
+	for (enum generation_prog prog = 0; !err && prog < PROG_XDP; prog++)
 		err = open_pin(g, generation_prog_names[prog], 0, &g->prog_fd[prog], e);
 	return err ? err : generation_map_all(g, PROT_READ, e);
 }
@@ -95,6 +96,13 @@ int generation_open(const char *dir, struct generation **ret_gen, struct error *
 	for (int i = 0; err == -ENOENT && i < OPEN_RETRIES; i++)
 		err = open_once(dir, ret_gen, e);
 	return err;
+}
+
+int generation_write_status(struct generation *g, const struct nodens_status *status)
+{
+	const uint32_t zero = 0;
+
+	return bpf_map_update_elem(g->map_fd[MAP_STATUS], &zero, status, BPF_ANY) < 0 ? -errno : 0;
 }
 
 /* ---- test runs -------------------------------------------------------------------------------------------------- */
