@@ -1,35 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The datapath on the interfaces that --interface chooses. */
-#include "attachments.h"
+#include "attachments_state.h"
 
+#include <dirent.h>
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hmap.h"
 #include "base/log.h"
-#include "kernel/attach.h"
-
-struct attachment {
-	struct hmap_node node; /* by ifindex */
-	struct link_info link;
-	struct nodens_interface entry;
-	bool is_listed; /* entry is in the interface map */
-	bool is_attached;
-};
-
-struct attachments {
-	struct attach *attach;
-	struct links *links;
-	const struct interface_rules *rules;
-	struct generation *generation; /* NULL: not started */
-	struct hmap all;
-	bool *is_absence_told; /* for each rule */
-	void (*on_change)(void *ctx);
-	void *on_change_ctx;
-};
+#include "kernel/attach_xdp.h"
 
 static struct attachment *find(const struct attachments *a, uint32_t ifindex)
 {
@@ -42,105 +22,7 @@ static struct attachment *find(const struct attachments *a, uint32_t ifindex)
 	return NULL;
 }
 
-/* ---- one interface ---- */
-
-static void write_entry(struct attachments *a, struct attachment *at)
-{
-	struct error e = {0};
-
-	if (generation_set_interface(a->generation, at->link.ifindex, &at->entry, &e))
-		log_error("the interface map cannot be written", LOG_TEXT("interface", at->link.name),
-			  LOG_TEXT("cause", e.text));
-	at->is_listed = true;
-}
-
-static void drop_entry(struct attachments *a, struct attachment *at)
-{
-	if (at->is_listed)
-		(void)generation_remove_interface(a->generation, at->link.ifindex);
-	at->is_listed = false;
-}
-
-static void detach(struct attachments *a, struct attachment *at)
-{
-	struct error e = {0};
-
-	if (at->is_attached && attach_remove(a->attach, at->link.ifindex, &e))
-		log_warn("an interface cannot be detached", LOG_TEXT("interface", at->link.name),
-			 LOG_TEXT("cause", e.text));
-	else if (at->is_attached)
-		log_info("detached", LOG_TEXT("interface", at->link.name));
-	at->is_attached = false;
-}
-
-static void list_as_skipped(struct attachments *a, struct attachment *at, const char *reason)
-{
-	at->entry.hook = NODENS_HOOK_NONE;
-	at->entry.priority = at->entry.handle = 0;
-	snprintf(at->entry.reason, sizeof(at->entry.reason), "%.*s", (int)sizeof(at->entry.reason) - 1, reason);
-	write_entry(a, at);
-}
-
-static void attach_one(struct attachments *a, struct attachment *at)
-{
-	struct error e = {0};
-	bool had_failed = at->is_listed && !at->is_attached && at->entry.reason[0];
-	char before[sizeof(at->entry.reason)];
-	int err;
-
-	memcpy(before, at->entry.reason, sizeof(before));
-	/* Listed first: a program that runs before it finds its interface would pass. */
-	at->entry.hook = attach_hook(a->attach);
-	at->entry.reason[0] = '\0';
-	write_entry(a, at);
-	err = attach_add(a->attach, at->link.ifindex, generation_tc_fd(a->generation), &at->entry, &e);
-	if (err) {
-		list_as_skipped(a, at, e.text[0] ? e.text : strerror(-err));
-		if (!had_failed || strcmp(before, at->entry.reason) != 0)
-			log_error("an interface cannot be attached", LOG_TEXT("interface", at->link.name),
-				  LOG_TEXT("cause", at->entry.reason));
-		return;
-	}
-	write_entry(a, at);
-	if (!at->is_attached)
-		log_info("attached", LOG_TEXT("interface", at->link.name), LOG_NUM("ifindex", at->link.ifindex),
-			 LOG_TEXT("hook", at->entry.hook == NODENS_HOOK_TCX ? "tcx" : "clsact"));
-	at->is_attached = true;
-}
-
-/* Brings one interface into the state that the rules want. */
-static void settle(struct attachments *a, struct attachment *at)
-{
-	struct interface_choice choice;
-
-	interfaces_choose(a->rules, &at->link, &choice);
-	snprintf(at->entry.name, sizeof(at->entry.name), "%s", at->link.name);
-	at->entry.mtu = at->link.mtu;
-	at->entry.flags = choice.flags;
-	if (choice.decision == INTERFACE_WANTED) {
-		if (at->is_attached)
-			write_entry(a, at);
-		else
-			attach_one(a, at);
-		return;
-	}
-	detach(a, at);
-	if (choice.decision == INTERFACE_SKIPPED)
-		list_as_skipped(a, at, choice.reason);
-	else
-		drop_entry(a, at);
-	if (choice.lacks_allow && choice.is_named)
-		log_warn("an interface is not a pod's and there is no --allow-from: left out",
-			 LOG_TEXT("interface", at->link.name));
-}
-
 /* ---- events ---- */
-
-static void tell_change(struct attachments *a)
-{
-	if (a->generation && a->on_change)
-		a->on_change(a->on_change_ctx);
-}
 
 /* What settle looks at; other changes of a link (statistics, addresses) come often and need nothing. */
 static bool is_same(const struct link_info *a, const struct link_info *b)
@@ -148,49 +30,6 @@ static bool is_same(const struct link_info *a, const struct link_info *b)
 	return strcmp(a->name, b->name) == 0 && a->mtu == b->mtu && a->is_veth == b->is_veth &&
 	       a->has_ethernet_header == b->has_ethernet_header && a->peer_is_elsewhere == b->peer_is_elsewhere &&
 	       a->has_default_route == b->has_default_route && a->is_up == b->is_up;
-}
-
-static void on_link(void *ctx, const struct link_info *link)
-{
-	struct attachments *a = ctx;
-	struct attachment *at = find(a, link->ifindex);
-	bool is_new = !at;
-
-	if (is_new) {
-		at = calloc(1, sizeof(*at));
-		if (!at) {
-			log_error("out of memory for an interface", LOG_TEXT("interface", link->name));
-			return;
-		}
-		at->link = *link;
-		hmap_insert(&a->all, &at->node, link->ifindex);
-	}
-	if (!is_new && is_same(&at->link, link))
-		return;
-	at->link = *link;
-	if (!a->generation)
-		return;
-	settle(a, at);
-	tell_change(a);
-}
-
-static void on_gone(void *ctx, uint32_t ifindex)
-{
-	struct attachments *a = ctx;
-	struct attachment *at = find(a, ifindex);
-	struct error e = {0};
-
-	if (!at)
-		return;
-	if (at->is_attached) {
-		(void)attach_remove(a->attach, ifindex, &e);
-		log_info("interface gone", LOG_TEXT("interface", at->link.name));
-	}
-	if (a->generation)
-		drop_entry(a, at);
-	hmap_remove(&a->all, &at->node);
-	free(at);
-	tell_change(a);
 }
 
 static bool exists(const struct attachments *a, const char *name)
@@ -220,12 +59,67 @@ static void tell_absent(struct attachments *a)
 	}
 }
 
+static void on_link(void *ctx, const struct link_info *link)
+{
+	struct attachments *a = ctx;
+	struct attachment *at = find(a, link->ifindex);
+	bool is_new = !at, is_renamed;
+
+	if (is_new) {
+		at = calloc(1, sizeof(*at));
+		if (!at) {
+			log_error("out of memory for an interface", LOG_TEXT("interface", link->name));
+			return;
+		}
+		at->link = *link;
+		hmap_insert(&a->all, &at->node, link->ifindex);
+	}
+	if (!is_new && is_same(&at->link, link))
+		return;
+	is_renamed = strcmp(at->link.name, link->name) != 0;
+	at->link = *link;
+	if (!a->generation)
+		return;
+	attachments_settle(a, at);
+	if (is_new || is_renamed)
+		tell_absent(a);
+	attachments_tell_change(a);
+}
+
+static void on_gone(void *ctx, uint32_t ifindex)
+{
+	struct attachments *a = ctx;
+	struct attachment *at = find(a, ifindex);
+
+	if (!at)
+		return;
+	attachments_forget(a, at);
+	hmap_remove(&a->all, &at->node);
+	free(at);
+	if (a->generation)
+		tell_absent(a);
+	attachments_tell_change(a);
+}
+
+static void on_tc(void *ctx, uint32_t ifindex, bool is_qdisc_gone)
+{
+	struct attachments *a = ctx;
+	struct attachment *at = a->generation ? find(a, ifindex) : NULL;
+
+	if (is_qdisc_gone)
+		attach_qdisc_gone(a->attach, ifindex);
+	if (at)
+		attachments_suspect(a, at);
+}
+
 static void on_synced(void *ctx)
 {
 	struct attachments *a = ctx;
 
-	if (a->generation)
-		tell_absent(a);
+	if (!a->generation)
+		return;
+	tell_absent(a);
+	attachments_check_all(a);
 }
 
 /* ---- all of them ---- */
@@ -233,18 +127,19 @@ static void on_synced(void *ctx)
 struct attachments *attachments_new(struct loop *l, const char *dir, const struct interface_rules *rules,
 				    struct error *e)
 {
-	static const struct links_callbacks callbacks = {
-		.on_link = on_link, .on_gone = on_gone, .on_synced = on_synced};
+	struct links_callbacks callbacks = {.on_link = on_link, .on_gone = on_gone, .on_synced = on_synced};
 	struct attachments *a = calloc(1, sizeof(*a));
-	char link_dir[PATH_MAX];
 
 	if (!a)
 		return NULL;
-	snprintf(link_dir, sizeof(link_dir), "%s/links", dir);
+	snprintf(a->link_dir, sizeof(a->link_dir), "%s/links", dir);
+	a->loop = l;
 	a->rules = rules;
 	hmap_init(&a->all);
 	a->is_absence_told = calloc(rules->count, sizeof(bool));
-	a->attach = a->is_absence_told ? attach_new(link_dir, e) : NULL;
+	a->attach = a->is_absence_told ? attach_new(a->link_dir, e) : NULL;
+	if (a->attach && attach_hook(a->attach) == NODENS_HOOK_CLSACT)
+		callbacks.on_tc = on_tc;
 	a->links = a->attach ? links_new(l, &callbacks, a, e) : NULL;
 	if (!a->links) {
 		attachments_free(a);
@@ -259,6 +154,7 @@ void attachments_free(struct attachments *a)
 
 	if (!a)
 		return;
+	attachments_watch_end(a);
 	links_free(a->links);
 	attach_free(a->attach);
 	for (struct hmap_node *n = hmap_first(&a->all); n; n = next) {
@@ -293,29 +189,48 @@ void attachments_start(struct attachments *a, struct generation *g)
 	struct error e = {0};
 
 	a->generation = g;
+	a->is_starting = true;
+	if (attachments_watch_start(a))
+		log_error("interfaces are not watched: what others remove is not put back",
+			  LOG_TEXT("cause", strerror(errno)));
 	for (struct hmap_node *n = hmap_first(&a->all); n; n = hmap_next(&a->all, n)) {
 		struct attachment *at = hmap_entry(n, struct attachment, node);
 
-		settle(a, at);
+		attachments_settle(a, at);
 		/* A former agent may have been told otherwise. */
-		if (!at->is_attached)
+		if (!at->tc.is_attached && (at->tc.pace.failures || !at->tc.pace.due_ms))
 			(void)attach_remove(a->attach, at->link.ifindex, &e);
+		if (!at->xdp.is_attached)
+			(void)attach_xdp_remove(a->link_dir, at->link.ifindex, &e);
+		/* A filter that was adopted may stand behind others by now. */
+		attachments_suspect(a, at);
+		if (a->is_starting && a->on_progress)
+			a->is_starting = a->on_progress(a->on_progress_ctx) == 0;
 	}
+	a->is_starting = false;
 	tell_absent(a);
 }
 
-static void sweep_one(void *ctx, uint32_t ifindex, const struct nodens_interface *entry)
+/* By the pins, not by the former agent's map of interfaces: that may be of another layout, or gone. */
+void attachments_sweep(struct attachments *a)
 {
-	struct attachments *a = ctx;
+	static const char *const kinds[] = {"tcx_%u", "xdp_%u", "qdisc_%u"};
+	DIR *d = opendir(a->link_dir);
 	struct error e = {0};
 
-	if (entry->hook != NODENS_HOOK_NONE && !find(a, ifindex))
-		(void)attach_remove(a->attach, ifindex, &e);
-}
+	if (!d)
+		return;
+	for (struct dirent *entry = readdir(d); entry; entry = readdir(d)) {
+		uint32_t ifindex = 0;
 
-void attachments_sweep(struct attachments *a, const struct generation *former)
-{
-	(void)generation_each_interface(former, sweep_one, a);
+		for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && ifindex == 0; i++)
+			(void)sscanf(entry->d_name, kinds[i], &ifindex);
+		if (ifindex == 0 || find(a, ifindex))
+			continue;
+		(void)attach_remove(a->attach, ifindex, &e);
+		(void)attach_xdp_remove(a->link_dir, ifindex, &e);
+	}
+	closedir(d);
 }
 
 int attachments_publish(const struct attachments *a, struct generation *g, struct error *e)
@@ -330,27 +245,14 @@ int attachments_publish(const struct attachments *a, struct generation *g, struc
 	return 0;
 }
 
-/* Nothing may go on running the old program: its records are never changed again. */
-static void switch_one(struct attachments *a, struct attachment *at)
-{
-	struct error e = {0};
-
-	if (attach_switch(a->attach, at->link.ifindex, generation_tc_fd(a->generation), &e) == 0)
-		return;
-	log_warn("an interface cannot be switched over: attaching it anew", LOG_TEXT("interface", at->link.name),
-		 LOG_TEXT("cause", e.text));
-	detach(a, at);
-	settle(a, at);
-}
-
 void attachments_switch(struct attachments *a, struct generation *g)
 {
 	a->generation = g;
 	for (struct hmap_node *n = hmap_first(&a->all); n; n = hmap_next(&a->all, n)) {
 		struct attachment *at = hmap_entry(n, struct attachment, node);
 
-		if (at->is_attached)
-			switch_one(a, at);
+		if (at->tc.is_attached)
+			attachments_switch_one(a, at);
 	}
 }
 
@@ -363,13 +265,19 @@ void attachments_count(const struct attachments *a, struct attachment_counts *re
 		struct interface_choice choice;
 
 		interfaces_choose(a->rules, &at->link, &choice);
-		c.attached += at->is_attached;
-		c.failed += choice.decision == INTERFACE_WANTED && !at->is_attached;
+		c.attached += at->tc.is_attached;
+		c.failed += choice.decision == INTERFACE_WANTED && !at->tc.is_attached;
 		c.skipped += choice.decision == INTERFACE_SKIPPED;
 	}
 	for (size_t i = 0; i < a->rules->count; i++)
 		c.absent += is_absent(a, &a->rules->rules[i]);
 	*ret_counts = c;
+}
+
+void attachments_on_progress(struct attachments *a, int (*fn)(void *ctx), void *ctx)
+{
+	a->on_progress = fn;
+	a->on_progress_ctx = ctx;
 }
 
 void attachments_on_change(struct attachments *a, void (*fn)(void *ctx), void *ctx)

@@ -27,8 +27,11 @@ int attachments_check(const struct attachments *a, struct error *e);
 /* Attaches this generation's program everywhere it is wanted (adopting links of a former agent), and follows changes
  * from now on. */
 void attachments_start(struct attachments *a, struct generation *g);
+/* Called while attachments_start attaches, now and then: a sign of life may be due. Not 0: it is to end; the rest is
+ * attached from the loop. */
+void attachments_on_progress(struct attachments *a, int (*fn)(void *ctx), void *ctx);
 /* Removes what a former agent left for interfaces that went while none ran. */
-void attachments_sweep(struct attachments *a, const struct generation *former);
+void attachments_sweep(struct attachments *a);
 /* Writes the interface map of a generation that is about to become the live one. */
 int attachments_publish(const struct attachments *a, struct generation *g, struct error *e);
 /* Switches every link to this generation's program, one after the other, each atomically. */

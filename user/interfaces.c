@@ -7,17 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Cuts an optional ":tc" off. */
-static int take_hook(const char *spec, size_t *len, struct error *e)
+/* Cuts an optional ":tc" or ":xdp" off. */
+static int take_hook(const char *spec, size_t *len, bool *ret_is_xdp, struct error *e)
 {
 	const char *colon = strrchr(spec, ':');
 
 	if (!colon)
 		return 0;
-	if (strcmp(colon, ":xdp") == 0)
-		return error_set(e, -EINVAL, "\"%s\": the XDP hook is not in this version (use :tc or nothing)", spec);
-	if (strcmp(colon, ":tc") != 0)
+	if (strcmp(colon, ":tc") != 0 && strcmp(colon, ":xdp") != 0)
 		return error_set(e, -EINVAL, "\"%s\": the hook behind the colon is neither tc nor xdp", spec);
+	*ret_is_xdp = strcmp(colon, ":xdp") == 0;
 	*len = (size_t)(colon - spec);
 	return 0;
 }
@@ -26,19 +25,27 @@ static int parse_rule(const char *spec, struct interface_rule *rule, struct erro
 {
 	const char *name = spec[0] == '!' ? spec + 1 : spec;
 	size_t len = strlen(name);
-	int err = take_hook(name, &len, e);
+	bool is_xdp = false;
+	int err = take_hook(name, &len, &is_xdp, e);
 
 	if (err)
 		return err;
-	*rule = (struct interface_rule){.is_negative = name != spec};
+	*rule = (struct interface_rule){.is_negative = name != spec, .is_xdp = is_xdp};
 	if (rule->is_negative && name[len])
-		return error_set(e, -EINVAL, "\"%s\": what is left out is left out on every hook (no :tc here)", spec);
+		return error_set(e, -EINVAL, "\"%s\": what is left out is left out on every hook (no :tc or :xdp here)",
+				 spec);
 	if (len == 0)
 		return error_set(e, -EINVAL, "\"%s\": no interface name", spec);
 	if (len >= sizeof(rule->pattern))
 		return error_set(e, -EINVAL, "\"%s\": too long", spec);
 	memcpy(rule->pattern, name, len);
 	rule->is_pods = !rule->is_negative && strcmp(rule->pattern, "pods") == 0;
+	if (rule->is_pods && is_xdp)
+		return error_set(
+			e, -EINVAL,
+			"\"%s\": XDP is for network cards; on a pod's veth it loses answers and costs the pod its "
+			"throughput",
+			spec);
 	rule->is_glob = strpbrk(rule->pattern, "*?[") != NULL;
 	if (!rule->is_glob && !rule->is_pods && len >= IFNAMSIZ)
 		return error_set(e, -EINVAL, "\"%s\": longer than an interface name can be (%d)", spec, IFNAMSIZ - 1);
@@ -96,6 +103,7 @@ struct match {
 	bool by_pods;  /* "pods" is asked for */
 	bool left_out; /* !GLOB */
 	bool is_exact; /* a NAME */
+	bool by_xdp;   /* a NAME or GLOB with :xdp */
 };
 
 static struct match match_rules(const struct interface_rules *rules, const char *name)
@@ -110,6 +118,7 @@ static struct match match_rules(const struct interface_rules *rules, const char 
 		m.left_out |= rule->is_negative && matches;
 		m.by_name |= !rule->is_negative && matches;
 		m.is_exact |= interfaces_rule_names(rule, name);
+		m.by_xdp |= !rule->is_negative && matches && rule->is_xdp;
 	}
 	return m;
 }
@@ -155,6 +164,7 @@ void interfaces_choose(const struct interface_rules *rules, const struct link_in
 		return skip(c, "not a pod's interface: needs --allow-from");
 	}
 	c->decision = INTERFACE_WANTED;
+	c->is_xdp = m.by_xdp;
 	if (link->is_veth && link->peer_is_elsewhere)
 		c->flags |= NODENS_INTERFACE_PEER;
 	if (no_pod)

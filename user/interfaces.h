@@ -12,6 +12,7 @@ struct interface_rule {
 	bool is_negative; /* !GLOB */
 	bool is_pods;	  /* "pods" */
 	bool is_glob;	  /* has * ? [ : may match many or none */
+	bool is_xdp;	  /* :xdp : XDP in front of TC */
 	char pattern[INTERFACE_PATTERN_MAX];
 };
 
@@ -21,8 +22,8 @@ struct interface_rules {
 	bool has_allow; /* --allow-from was given */
 };
 
-/* Each spec is pods | NAME | GLOB, with an optional :tc or :xdp behind it, or !GLOB. Without a positive one, "pods" is
- * added. -EINVAL with e naming the spec; -ENOMEM. */
+/* Each spec is pods | NAME | GLOB, with an optional :tc or :xdp (not for pods) behind it, or !GLOB. Without a positive one,
+ * "pods" is added. -EINVAL with e naming the spec; -ENOMEM. */
 int interfaces_parse(const char *const *specs, size_t count, bool has_allow, struct interface_rules *ret_rules,
 		     struct error *e);
 void interfaces_done(struct interface_rules *rules);
@@ -37,6 +38,7 @@ struct interface_choice {
 	enum interface_decision decision;
 	bool lacks_allow; /* skipped because it is no pod's and there is no --allow-from */
 	bool is_named;	  /* by its whole name: leaving it out is an error at start */
+	bool is_xdp;	  /* wanted with XDP in front of TC */
 	uint32_t flags;	  /* enum nodens_interface_flag */
 	const char *reason;
 };

@@ -72,7 +72,7 @@ class Lab(node.Node):
 		try:
 			self.pod = self.pods[self.mtu]
 			self.configure(self.pod)
-			self.upstream = podnet.Upstream()
+			self.upstream = self.start_upstream()
 		except BaseException:
 			self.__exit__()
 			raise
@@ -83,6 +83,10 @@ class Lab(node.Node):
 			self.upstream.close()
 		podnet.run("ip address flush dev lo scope global", check=False)
 		super().__exit__(*arguments)
+
+	def start_upstream(self):
+		"""On the node's own addresses, unless a subclass has it elsewhere."""
+		return podnet.Upstream()
 
 	def status(self):
 		return json.loads(podnet.run(node.binary(), "status", "-o", "json", "--bpffs", self.dir))

@@ -160,12 +160,13 @@ class Upstream:
 	"""A server on the node's addresses, UDP and TCP, both families. Keeps (payload, source address) of each datagram and
 	answers with the query turned into a response, one A record with UPSTREAM_ADDRESS behind the question if there is one."""
 
-	def __init__(self):
+	def __init__(self, addresses=(packet.SERVER4, packet.SERVER6)):
 		self.seen = []
 		self.seen_tcp = []
 		self._stopping = threading.Event()
 		self._datagram, self._listening = [], []
-		for family, address in ((socket.AF_INET, packet.SERVER4), (socket.AF_INET6, packet.SERVER6)):
+		for address in addresses:
+			family = socket.AF_INET6 if ":" in address else socket.AF_INET
 			for kind, sockets in ((socket.SOCK_DGRAM, self._datagram), (socket.SOCK_STREAM, self._listening)):
 				s = socket.socket(family, kind)
 				s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -300,6 +300,106 @@ static void detaching_all_takes_links_and_filters_and_leaves_others(void **state
 	close(foreign);
 }
 
+/* ---- what becomes of it --------------------------------------------------------------------------------------------
+ */
+
+static void a_program_that_somebody_took_off_is_missed(void **state)
+{
+	static const enum nodens_hook hooks[] = {NODENS_HOOK_TCX, NODENS_HOOK_CLSACT};
+	int prog, second;
+
+	(void)state;
+	kernel_env_need();
+	prog = load_program("nodens_tc");
+	second = load_program("nodens_tc");
+	for (size_t i = has_tcx() ? 0 : 1; i < 2; i++) {
+		struct nodens_interface entry = {0};
+		uint32_t va = make_veth();
+		struct attach *a = new_attach(hooks[i]);
+
+		assert_int_equal(attach_check(a, va, program_id(prog), &error), ATTACH_LOST);
+		assert_ok(attach_add(a, va, prog, &entry, &error));
+		assert_int_equal(attach_check(a, va, program_id(prog), &error), ATTACH_PRESENT);
+		assert_int_equal(attach_check(a, va, program_id(second), &error), ATTACH_LOST);
+		assert_int_equal(
+			command(hooks[i] == NODENS_HOOK_TCX ? "rm %s/tcx_%u" : "tc qdisc del dev va clsact; : %s %u",
+				env.links, va),
+			0);
+		while (hooks[i] == NODENS_HOOK_TCX && program_on(NODENS_HOOK_TCX, va))
+			usleep(1000); /* the kernel frees the inode some milliseconds later */
+		assert_int_equal(attach_check(a, va, program_id(prog), &error), ATTACH_LOST);
+		assert_ok(attach_add(a, va, prog, &entry, &error));
+		assert_int_equal(attach_check(a, va, program_id(prog), &error), ATTACH_PRESENT);
+		assert_true(attach_check(a, va + 1000, program_id(prog), &error) <= 0);
+		attach_free(a);
+		delete_veth();
+	}
+	close(prog);
+	close(second);
+}
+
+static void a_filter_that_came_before_ours_is_seen_and_ours_can_move(void **state)
+{
+	struct nodens_interface entry = {0};
+	int ours, foreign;
+	struct attach *a;
+	uint32_t va;
+
+	(void)state;
+	kernel_env_need();
+	va = make_veth();
+	ours = load_program("nodens_tc");
+	foreign = load_program("other");
+	a = new_attach(NODENS_HOOK_CLSACT);
+	assert_ok(attach_add(a, va, ours, &entry, &error));
+	assert_int_equal(add_filter(va, BPF_TC_INGRESS, 2, 9, foreign), 0);
+	assert_int_equal(attach_check(a, va, program_id(ours), &error), ATTACH_PRESENT);
+	assert_int_equal(add_filter(va, BPF_TC_INGRESS, 1, 1, foreign), 0);
+	assert_int_equal(attach_check(a, va, program_id(ours), &error), ATTACH_BEHIND);
+	assert_ok(attach_move_front(a, va, ours, &error));
+	assert_int_equal(attach_check(a, va, program_id(ours), &error), ATTACH_PRESENT);
+	assert_int_equal(filter_program(va, 1, 1), program_id(foreign));
+	attach_free(a);
+	delete_veth();
+	close(ours);
+	close(foreign);
+}
+
+/* The marker must not claim a qdisc that somebody else made in the place of ours. */
+static void a_qdisc_is_ours_only_as_long_as_nobody_deleted_it(void **state)
+{
+	struct nodens_interface entry = {0};
+	char marker[32];
+	struct attach *a;
+	uint32_t va;
+	int ours;
+
+	(void)state;
+	kernel_env_need();
+	va = make_veth();
+	ours = load_program("nodens_tc");
+	a = new_attach(NODENS_HOOK_CLSACT);
+	assert_ok(attach_add(a, va, ours, &entry, &error));
+	snprintf(marker, sizeof(marker), "qdisc_%u", va);
+	assert_true(exists(marker));
+	attach_qdisc_gone(a, va);
+	assert_false(exists(marker));
+	assert_ok(attach_remove(a, va, &error));
+	assert_true(has_clsact("va"));
+	assert_int_equal(command("tc qdisc del dev va clsact"), 0);
+	/* While no agent runs. */
+	assert_ok(attach_add(a, va, ours, &entry, &error));
+	attach_free(a);
+	assert_int_equal(command("tc qdisc del dev va clsact && tc qdisc add dev va clsact"), 0);
+	a = new_attach(NODENS_HOOK_CLSACT);
+	assert_ok(attach_add(a, va, ours, &entry, &error));
+	assert_ok(attach_remove(a, va, &error));
+	assert_true(has_clsact("va"));
+	attach_free(a);
+	delete_veth();
+	close(ours);
+}
+
 /* ---- tcx --------------------------------------------------------------------------------------------------------- */
 
 static void ours_is_the_first_on_the_tcx_hook(void **state)
@@ -596,6 +696,9 @@ int main(void)
 		cmocka_unit_test(a_clsact_filter_is_added_adopted_switched_and_removed),
 		cmocka_unit_test(an_interface_that_went_is_removed_without_error),
 		cmocka_unit_test(detaching_all_takes_links_and_filters_and_leaves_others),
+		cmocka_unit_test(a_program_that_somebody_took_off_is_missed),
+		cmocka_unit_test(a_filter_that_came_before_ours_is_seen_and_ours_can_move),
+		cmocka_unit_test(a_qdisc_is_ours_only_as_long_as_nobody_deleted_it),
 		cmocka_unit_test(ours_is_the_first_on_the_tcx_hook),
 		cmocka_unit_test(a_pinned_link_of_another_program_is_refused_and_left),
 		cmocka_unit_test(a_pinned_link_of_another_interface_is_replaced),

@@ -189,13 +189,41 @@ static void only_a_whole_name_makes_a_missing_allow_from_an_error(void **state)
 	interfaces_done(&rules);
 }
 
+static void xdp_is_wanted_where_a_rule_that_matches_asks_for_it(void **state)
+{
+	const char *const specs[] = {"eth1:xdp", "ens*:xdp", "ens9:tc", "wlan0", "pods", "!ens7"};
+	static const struct {
+		const char *name;
+		enum interface_decision decision;
+		bool is_xdp;
+	} rows[] = {
+		{"eth1", INTERFACE_WANTED, true},     {"ens3", INTERFACE_WANTED, true},
+		{"ens9", INTERFACE_WANTED, true},     {"wlan0", INTERFACE_WANTED, false},
+		{"eth2", INTERFACE_UNRELATED, false}, {"ens7", INTERFACE_SKIPPED, false},
+	};
+	struct interface_rules rules;
+	struct error e = {0};
+
+	(void)state;
+	assert_int_equal(interfaces_parse(specs, sizeof(specs) / sizeof(specs[0]), true, &rules, &e), 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct link_info link = nic(rows[i].name);
+		struct interface_choice c;
+
+		interfaces_choose(&rules, &link, &c);
+		if (c.decision != rows[i].decision || c.is_xdp != rows[i].is_xdp)
+			fail_msg("%s: decision %d, XDP %d", rows[i].name, c.decision, c.is_xdp);
+	}
+	interfaces_done(&rules);
+}
+
 static void a_bad_spec_is_refused_with_its_cause(void **state)
 {
 	static const struct {
 		const char *spec, *cause;
 	} rows[] = {
-		{"eth0:xdp", "not in this version"},
-		{"pods:xdp", "not in this version"},
+		{"pods:xdp", "network cards"},
+		{"!eth0:xdp", "left out on every hook"},
 		{"eth0:ebpf", "neither tc nor xdp"},
 		{"!eth0:tc", "left out on every hook"},
 		{"", "no interface name"},
@@ -220,6 +248,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_interface_gets_what_the_rules_say),
 		cmocka_unit_test(only_a_whole_name_makes_a_missing_allow_from_an_error),
+		cmocka_unit_test(xdp_is_wanted_where_a_rule_that_matches_asks_for_it),
 		cmocka_unit_test(a_bad_spec_is_refused_with_its_cause),
 	};
 

@@ -273,6 +273,51 @@ static void all_interfaces_of_a_multipath_route_count(void **state)
 	assert_int_equal(links_decode_default_route(nlh, ifindexes, 2), 0);
 }
 
+static struct nlmsghdr *start_tc(uint16_t type, int ifindex, uint32_t parent)
+{
+	struct nlmsghdr *nlh;
+	struct tcmsg *tc;
+	void *header;
+
+	nlh = start_message(type, sizeof(*tc), &header);
+	tc = header;
+	tc->tcm_ifindex = ifindex;
+	tc->tcm_parent = parent;
+	return nlh;
+}
+
+static void only_what_happens_on_clsact_ingress_is_told(void **state)
+{
+	static const struct {
+		const char *what;
+		uint16_t type;
+		int ifindex;
+		uint32_t parent;
+		int64_t told;
+	} rows[] = {
+		{"a filter at ingress came", RTM_NEWTFILTER, 7, 0xfffffff2, 7},
+		{"a filter at ingress went", RTM_DELTFILTER, 7, 0xfffffff2, 7},
+		{"a filter at egress", RTM_DELTFILTER, 7, 0xfffffff3, 0},
+		{"the clsact qdisc came", RTM_NEWQDISC, 7, 0xfffffff1, 7},
+		{"the clsact qdisc went", RTM_DELQDISC, 7, 0xfffffff1, 7},
+		{"the root qdisc went", RTM_DELQDISC, 7, 0xffffffff, 0},
+		{"a filter of a shared block", RTM_DELTFILTER, -1, 0xfffffff2, 0},
+		{"a class", RTM_NEWTCLASS, 7, 0xfffffff1, 0},
+		{"a link", RTM_NEWLINK, 7, 0xfffffff1, 0},
+	};
+	struct nlmsghdr *nlh;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		nlh = start_tc(rows[i].type, rows[i].ifindex, rows[i].parent);
+		if (links_decode_tc(nlh) != rows[i].told)
+			fail_msg("%s", rows[i].what);
+	}
+	nlh = start_tc(RTM_DELQDISC, 7, 0xfffffff1);
+	nlh->nlmsg_len -= 4;
+	assert_int_equal(links_decode_tc(nlh), -EBADMSG);
+}
+
 /* Every octet of a real-looking message in turn takes several values: nothing outside of the message is read (seen by
  * sanitizers: the message lies at the end of its memory). */
 static void damaged_messages_never_lead_outside(void **state)
@@ -530,6 +575,37 @@ static void a_peer_that_moves_away_is_noticed(void **state)
 	check_move("vetha", "vethb");
 }
 
+static bool is_here(const struct link_info *link)
+{
+	return !link->peer_is_elsewhere;
+}
+
+/* The end that stays gets no message of its own: it is no pod's veth any more. */
+static void a_peer_that_moves_here_is_noticed(void **state)
+{
+	struct links *n;
+	struct seen s;
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (unshare(CLONE_NEWNET) == 0)
+			pause();
+		_exit(0);
+	}
+	kernel_env_need();
+	n = follow(&s);
+	usleep(100000);
+	assert_int_equal(command("ip link add vetha type veth peer name vethb netns %d", pid), 0);
+	run_until(&s, "vetha", is_elsewhere, 0);
+	assert_int_equal(command("nsenter --net=/proc/%d/ns/net ip link set vethb netns %d", pid, getpid()), 0);
+	run_until(&s, "vetha", is_here, 0);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	unfollow(&s, n);
+}
+
 static void default_routes_come_and_go(void **state)
 {
 	struct links *n;
@@ -600,10 +676,12 @@ int main(void)
 		cmocka_unit_test(only_default_routes_of_the_main_table_count),
 		cmocka_unit_test(a_table_number_beyond_255_is_in_its_attribute),
 		cmocka_unit_test(all_interfaces_of_a_multipath_route_count),
+		cmocka_unit_test(only_what_happens_on_clsact_ingress_is_told),
 		cmocka_unit_test(damaged_messages_never_lead_outside),
 		cmocka_unit_test(what_exists_is_told_at_the_start),
 		cmocka_unit_test(links_are_followed_from_birth_to_end),
 		cmocka_unit_test(a_peer_that_moves_away_is_noticed),
+		cmocka_unit_test(a_peer_that_moves_here_is_noticed),
 		cmocka_unit_test(default_routes_come_and_go),
 		cmocka_unit_test(an_overrun_of_the_socket_is_made_good),
 	};

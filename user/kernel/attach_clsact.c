@@ -3,6 +3,7 @@
 #include "kernel/attach_internal.h"
 
 #include <bpf/libbpf.h>
+#include <dirent.h>
 #include <errno.h>
 #include <linux/if_ether.h>
 #include <linux/pkt_cls.h>
@@ -23,6 +24,8 @@ struct filters {
 	size_t count;	  /* of all */
 	bool has_at_ours; /* one at our priority and handle */
 	bool has_ours;	  /* and its program is ours */
+	bool has_before;  /* one of our priority stands before it: filters are dumped in the order in which they run */
+	uint32_t prog_id; /* of ours */
 };
 
 static int take_attr(const struct nlattr *attr, void *ctx)
@@ -35,7 +38,7 @@ static int take_attr(const struct nlattr *attr, void *ctx)
 }
 
 /* libbpf names a filter "<program>:[<id>]", others as they like; the kernel gives the id itself. */
-static bool options_are_ours(const struct nlattr *options)
+static bool options_are_ours(const struct nlattr *options, uint32_t *ret_id)
 {
 	const struct nlattr *attrs[TCA_BPF_MAX + 1] = {0};
 	char name[64];
@@ -44,6 +47,7 @@ static bool options_are_ours(const struct nlattr *options)
 	    !attrs[TCA_BPF_ID])
 		return false;
 	snprintf(name, sizeof(name), "%s:[%u]", ATTACH_PROG_NAME, mnl_attr_get_u32(attrs[TCA_BPF_ID]));
+	*ret_id = mnl_attr_get_u32(attrs[TCA_BPF_ID]);
 	return mnl_attr_validate(attrs[TCA_BPF_NAME], MNL_TYPE_NUL_STRING) >= 0 &&
 	       strcmp(mnl_attr_get_str(attrs[TCA_BPF_NAME]), name) == 0;
 }
@@ -59,20 +63,25 @@ static int count_filter(const struct nlmsghdr *nlh, void *ctx)
 	if (nlh->nlmsg_type != RTM_NEWTFILTER || tc->tcm_handle == 0)
 		return MNL_CB_OK;
 	f->count++;
-	if (tc->tcm_handle != CLSACT_HANDLE || TC_H_MAJ(tc->tcm_info) >> 16 != CLSACT_PRIORITY)
+	if (TC_H_MAJ(tc->tcm_info) >> 16 != CLSACT_PRIORITY)
 		return MNL_CB_OK;
-	mnl_attr_for_each(attr, nlh, sizeof(*tc)) {
+	if (tc->tcm_handle != CLSACT_HANDLE) {
+		f->has_before |= !f->has_at_ours;
+		return MNL_CB_OK;
+	}
+	mnl_attr_for_each(attr, nlh, sizeof(*tc))
+	{
 		if (mnl_attr_get_type(attr) == TCA_KIND)
 			is_bpf = strcmp(mnl_attr_get_str(attr), "bpf") == 0;
 		else if (mnl_attr_get_type(attr) == TCA_OPTIONS)
 			options = attr;
 	}
 	f->has_at_ours = true;
-	f->has_ours = is_bpf && options_are_ours(options);
+	f->has_ours = is_bpf && options_are_ours(options, &f->prog_id);
 	return MNL_CB_OK;
 }
 
-static int count_filters(uint32_t ifindex, uint32_t parent, struct filters *f)
+static int dump_filters(uint32_t ifindex, uint32_t parent, mnl_cb_t fn, void *ctx)
 {
 	_Alignas(struct nlmsghdr) char buffer[MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(struct tcmsg))];
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
@@ -84,15 +93,20 @@ static int count_filters(uint32_t ifindex, uint32_t parent, struct filters *f)
 	tc->tcm_family = AF_UNSPEC;
 	tc->tcm_ifindex = (int)ifindex;
 	tc->tcm_parent = parent;
-	err = netlink_dump(nlh, count_filter, f);
+	err = netlink_dump(nlh, fn, ctx);
 	/* No such qdisc, no such interface: no filters. */
 	return err == -EINVAL || err == -ENOENT || err == -ENODEV ? 0 : err;
+}
+
+int clsact_dump(uint32_t ifindex, int (*fn)(const struct nlmsghdr *nlh, void *ctx), void *ctx)
+{
+	return dump_filters(ifindex, TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS), fn, ctx);
 }
 
 static int find_filters(uint32_t ifindex, struct filters *ret_filters, struct error *e)
 {
 	struct filters f = {0};
-	int err = count_filters(ifindex, TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS), &f);
+	int err = clsact_dump(ifindex, count_filter, &f);
 
 	if (err)
 		return error_set(e, err, "listing tc filters: %s", strerror(-err));
@@ -110,6 +124,31 @@ static struct bpf_tc_hook hook_of(uint32_t ifindex, enum bpf_tc_attach_point poi
 static void marker_path(const char *dir, uint32_t ifindex, char ret_path[ATTACH_PATH_MAX])
 {
 	snprintf(ret_path, ATTACH_PATH_MAX, "%s/qdisc_%u", dir, ifindex);
+}
+
+void clsact_forget_qdisc(const char *dir, uint32_t ifindex)
+{
+	char path[ATTACH_PATH_MAX];
+
+	marker_path(dir, ifindex, path);
+	(void)rmdir(path);
+}
+
+void clsact_forget_unsure(const char *dir)
+{
+	DIR *d = opendir(dir);
+
+	if (!d)
+		return;
+	for (struct dirent *entry = readdir(d); entry; entry = readdir(d)) {
+		struct filters f = {0};
+		unsigned int ifindex;
+
+		if (sscanf(entry->d_name, "qdisc_%u", &ifindex) == 1 && clsact_dump(ifindex, count_filter, &f) == 0 &&
+		    !f.has_ours)
+			clsact_forget_qdisc(dir, ifindex);
+	}
+	closedir(d);
 }
 
 /* The marker comes behind the qdisc: a marker never claims a qdisc of somebody else. */
@@ -147,7 +186,7 @@ static int refuse_foreign(struct error *e)
 
 int clsact_add(const char *dir, uint32_t ifindex, int prog_fd, struct error *e)
 {
-	struct filters f;
+	struct filters f = {0};
 	int err;
 
 	bpf_messages_start();
@@ -165,7 +204,7 @@ int clsact_add(const char *dir, uint32_t ifindex, int prog_fd, struct error *e)
 
 int clsact_switch(uint32_t ifindex, int prog_fd, struct error *e)
 {
-	struct filters f;
+	struct filters f = {0};
 	int err = find_filters(ifindex, &f, e);
 
 	if (err)
@@ -189,9 +228,9 @@ static int remove_qdisc_if_unused(const char *dir, uint32_t ifindex, struct erro
 	marker_path(dir, ifindex, path);
 	if (rmdir(path) < 0)
 		return errno == ENOENT ? 0 : error_set(e, -errno, "removing %s: %s", path, strerror(errno));
-	err = count_filters(ifindex, TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS), &f);
+	err = clsact_dump(ifindex, count_filter, &f);
 	if (!err)
-		err = count_filters(ifindex, TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS), &f);
+		err = dump_filters(ifindex, TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS), count_filter, &f);
 	if (!err && f.count == 0)
 		err = bpf_tc_hook_destroy(&hook);
 	if (err && err != -ENODEV && err != -ENOENT && err != -EINVAL)
@@ -203,7 +242,7 @@ int clsact_remove(const char *dir, uint32_t ifindex, struct error *e)
 {
 	struct bpf_tc_hook hook = hook_of(ifindex, BPF_TC_INGRESS);
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = CLSACT_HANDLE, .priority = CLSACT_PRIORITY);
-	struct filters f;
+	struct filters f = {0};
 	int err = find_filters(ifindex, &f, e);
 
 	if (err)
@@ -216,4 +255,29 @@ int clsact_remove(const char *dir, uint32_t ifindex, struct error *e)
 	}
 	err = remove_qdisc_if_unused(dir, ifindex, e);
 	return err ? err : f.has_ours;
+}
+
+int clsact_check(uint32_t ifindex, uint32_t prog_id, struct error *e)
+{
+	struct filters f = {0};
+	int err = find_filters(ifindex, &f, e);
+
+	if (err)
+		return err;
+	if (!f.has_ours || f.prog_id != prog_id)
+		return ATTACH_LOST;
+	return f.has_before ? ATTACH_BEHIND : ATTACH_PRESENT;
+}
+
+int clsact_move_front(uint32_t ifindex, int prog_fd, struct error *e)
+{
+	struct bpf_tc_hook hook = hook_of(ifindex, BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = CLSACT_HANDLE, .priority = CLSACT_PRIORITY);
+	int err;
+
+	bpf_messages_start();
+	err = bpf_tc_detach(&hook, &opts);
+	if (err)
+		return bpf_messages_explain(e, err, "removing the tc filter");
+	return put_filter(ifindex, prog_fd, false, e);
 }

@@ -18,6 +18,7 @@
 #define RECEIVE_LEN 65536
 /* A burst of pods fits without an overrun: some 1,500 messages. */
 #define EVENT_BUFFER_LEN (4 << 20)
+#define EVENTS_PER_TURN	 1024
 #define MULTIPATH_MAX	 64
 #define RETRY_MS	 1000
 
@@ -40,6 +41,7 @@ struct links {
 	size_t cap;
 	bool is_resync;	     /* tell links even if nothing changed */
 	bool routes_changed; /* a dump of routes is due */
+	bool peers_changed;  /* a dump of links is due */
 	bool is_out_of_memory;
 	_Alignas(struct nlmsghdr) uint8_t buffer[RECEIVE_LEN];
 };
@@ -243,23 +245,32 @@ static int resync(struct links *n)
 
 /* The peer of a veth left this namespace (or both ends go): the end that stays here gets no message of its own. One end
  * of a new pair is told before it has a peer (0). */
-static int recheck_peer_of(struct links *n, uint32_t gone_ifindex)
+static void recheck_peer_of(struct links *n, uint32_t gone_ifindex)
 {
-	for (size_t i = 0; i < n->count; i++) {
+	for (size_t i = 0; i < n->count && !n->peers_changed; i++) {
 		const struct known *k = &n->known[i];
 
-		if (k->link.is_veth && !k->link.peer_is_elsewhere &&
-		    (k->peer_ifindex == gone_ifindex || k->peer_ifindex == 0))
-			return dump(n, RTM_GETLINK, AF_UNSPEC, sizeof(struct ifinfomsg), take_link);
+		n->peers_changed = k->link.is_veth && !k->link.peer_is_elsewhere &&
+				   (k->peer_ifindex == gone_ifindex || k->peer_ifindex == 0);
 	}
-	return 0;
+}
+
+/* A veth came to where its peer is (or both do now live here): the peer is not told of it either. */
+static void recheck_peer_here(struct links *n, const struct link_news *news)
+{
+	const struct known *peer = known_find(n, news->peer_ifindex);
+
+	n->peers_changed |= news->link.is_veth && !news->link.peer_is_elsewhere && peer && peer->link.peer_is_elsewhere;
 }
 
 static int take_event(const struct nlmsghdr *nlh, void *ctx)
 {
-	uint32_t ifindexes[1];
 	struct links *n = ctx;
+	int64_t tc_ifindex = n->cb.on_tc ? links_decode_tc(nlh) : 0;
+	uint32_t ifindexes[1];
 
+	if (tc_ifindex > 0)
+		n->cb.on_tc(n->ctx, (uint32_t)tc_ifindex, nlh->nlmsg_type == RTM_DELQDISC);
 	if (links_decode_default_route(nlh, ifindexes, 1) != 0)
 		n->routes_changed = true;
 	return take_link(nlh, ctx);
@@ -268,17 +279,27 @@ static int take_event(const struct nlmsghdr *nlh, void *ctx)
 static int work_off(struct links *n, size_t len)
 {
 	const struct nlmsghdr *nlh = (const struct nlmsghdr *)n->buffer;
-	int left = (int)len, err = 0;
+	int left = (int)len;
 
 	if (mnl_cb_run(n->buffer, len, 0, 0, take_event, n) < 0)
 		return -errno;
-	for (; mnl_nlmsg_ok(nlh, left) && !err; nlh = mnl_nlmsg_next(nlh, &left)) {
+	for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
 		struct link_news news;
 
-		if (links_decode_link(nlh, &news) > 0 && news.is_gone)
-			err = recheck_peer_of(n, news.link.ifindex);
+		if (links_decode_link(nlh, &news) <= 0)
+			continue;
+		if (news.is_gone)
+			recheck_peer_of(n, news.link.ifindex);
+		else
+			recheck_peer_here(n, &news);
 	}
-	return n->is_out_of_memory ? -ENOMEM : err;
+	return n->is_out_of_memory ? -ENOMEM : 0;
+}
+
+static int sync_peers(struct links *n)
+{
+	n->peers_changed = false;
+	return dump(n, RTM_GETLINK, AF_UNSPEC, sizeof(struct ifinfomsg), take_link);
 }
 
 static void resync_or_retry(void *ctx)
@@ -294,13 +315,18 @@ static void on_events(void *ctx, uint32_t events)
 	int err = 0;
 
 	(void)events;
-	while (!err) {
+	/* One dump for many events; but others of the loop have their turn, too. */
+	for (unsigned int i = 0; i < EVENTS_PER_TURN && !err; i++) {
 		ssize_t len = mnl_socket_recvfrom(n->events, n->buffer, sizeof(n->buffer));
 
 		if (len < 0 && errno == EAGAIN)
 			break;
 		err = len < 0 ? -errno : work_off(n, (size_t)len);
 	}
+	if (!err && n->peers_changed)
+		err = sync_peers(n);
+	if (!err && n->is_out_of_memory)
+		err = -ENOMEM;
 	if (!err && n->routes_changed)
 		err = sync_routes(n);
 	/* Overrun (ENOBUFS) or anything else that may have lost a message. */
@@ -312,6 +338,7 @@ static void on_events(void *ctx, uint32_t events)
 
 static int open_events(struct links *n)
 {
+	const unsigned int groups = RTMGRP_LINK | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE | (n->cb.on_tc ? RTMGRP_TC : 0);
 	const int size = EVENT_BUFFER_LEN;
 	int fd;
 
@@ -322,7 +349,7 @@ static int open_events(struct links *n)
 	/* FORCE goes beyond net.core.rmem_max and needs CAP_NET_ADMIN. */
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
 		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-	if (mnl_socket_bind(n->events, RTMGRP_LINK | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE, MNL_SOCKET_AUTOPID) < 0)
+	if (mnl_socket_bind(n->events, groups, MNL_SOCKET_AUTOPID) < 0)
 		return -errno;
 	return 0;
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Decoding RTM_*LINK and RTM_*ROUTE. */
+/* Decoding RTM_*LINK, RTM_*ROUTE, and what happens on clsact. */
 #include "kernel/links_decode.h"
 
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <net/if_arp.h>
 #include <linux/if_link.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -135,4 +136,20 @@ int links_decode_default_route(const struct nlmsghdr *nlh, uint32_t *ret_ifindex
 	if (max > 0)
 		ret_ifindexes[0] = ifindex;
 	return 1;
+}
+
+int64_t links_decode_tc(const struct nlmsghdr *nlh)
+{
+	const struct tcmsg *tc = mnl_nlmsg_get_payload(nlh);
+	uint32_t parent = nlh->nlmsg_type == RTM_NEWQDISC || nlh->nlmsg_type == RTM_DELQDISC
+				  ? TC_H_CLSACT
+				  : TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS);
+
+	if (nlh->nlmsg_type != RTM_NEWQDISC && nlh->nlmsg_type != RTM_DELQDISC && nlh->nlmsg_type != RTM_NEWTFILTER &&
+	    nlh->nlmsg_type != RTM_DELTFILTER)
+		return 0;
+	if (!message_is_whole(nlh, sizeof(*tc)))
+		return -EBADMSG;
+	/* The number of a shared block is negative here (TCM_IFINDEX_MAGIC_BLOCK). */
+	return tc->tcm_ifindex > 0 && tc->tcm_parent == parent ? tc->tcm_ifindex : 0;
 }

@@ -21,3 +21,7 @@ int links_decode_link(const struct nlmsghdr *nlh, struct link_news *ret_news);
 /* A default route that leads somewhere: main table, unicast, destination length 0. Returns how many interfaces carry it
  * (more than one: multipath), of which the first `max` are written; 0: it is no such route; -EBADMSG. */
 int links_decode_default_route(const struct nlmsghdr *nlh, uint32_t *ret_ifindexes, size_t max);
+
+/* The interface on whose clsact hook a filter or the qdisc itself came, went or changed (RTM_*TFILTER, RTM_*QDISC);
+ * 0: of no interest (other parents, blocks shared by several interfaces), -EBADMSG. */
+int64_t links_decode_tc(const struct nlmsghdr *nlh);

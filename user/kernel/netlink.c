@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Dumps over rtnetlink. */
+/* Asking rtnetlink. */
 #include "kernel/netlink.h"
 
 #include <errno.h>
@@ -9,7 +9,7 @@
 #define RECEIVE_LEN 32768
 #define TRIES	    5
 
-static int run_dump(struct mnl_socket *s, const struct nlmsghdr *request, mnl_cb_t fn, void *ctx)
+static int exchange(struct mnl_socket *s, const struct nlmsghdr *request, mnl_cb_t fn, void *ctx)
 {
 	_Alignas(struct nlmsghdr) uint8_t buffer[RECEIVE_LEN];
 	int ret = MNL_CB_OK;
@@ -26,11 +26,11 @@ static int run_dump(struct mnl_socket *s, const struct nlmsghdr *request, mnl_cb
 	return ret < 0 ? -errno : 0;
 }
 
-int netlink_dump(struct nlmsghdr *request, mnl_cb_t fn, void *ctx)
+static int ask(struct nlmsghdr *request, uint16_t flags, mnl_cb_t fn, void *ctx)
 {
 	int err = -EINTR;
 
-	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	request->nlmsg_flags = NLM_F_REQUEST | flags;
 	request->nlmsg_seq = 1;
 	for (int i = 0; err == -EINTR && i < TRIES; i++) {
 		/* A fresh socket: the rest of an interrupted dump is left behind with the old one. */
@@ -38,8 +38,19 @@ int netlink_dump(struct nlmsghdr *request, mnl_cb_t fn, void *ctx)
 
 		if (!s)
 			return -errno;
-		err = run_dump(s, request, fn, ctx);
+		err = exchange(s, request, fn, ctx);
 		mnl_socket_close(s);
 	}
 	return err;
+}
+
+int netlink_dump(struct nlmsghdr *request, mnl_cb_t fn, void *ctx)
+{
+	return ask(request, NLM_F_DUMP, fn, ctx);
+}
+
+/* The acknowledgement is the end. */
+int netlink_get(struct nlmsghdr *request, mnl_cb_t fn, void *ctx)
+{
+	return ask(request, NLM_F_ACK, fn, ctx);
 }
