@@ -13,10 +13,14 @@
 #include "kernel/generation.h"
 #include "kube/store.h"
 #include "source/source.h"
+#include "source/spec.h"
+
+/* For the first state of an API server, with all attempts. */
+#define SYNC_WITHIN_MS 20000
 
 struct records_options {
 	struct option_globals globals;
-	const char *source, *zone, *zone_of;
+	const char *source, *context, *zone, *zone_of;
 	uint64_t ttl_s;
 	int answer, output;
 };
@@ -27,8 +31,15 @@ static const struct option_spec records_options[] = {
 	{.name = "source",
 	 .kind = OPTION_TEXT,
 	 RECORDS_OFFSET(source),
-	 .value_name = "file:PATH",
-	 .help = "render the records of these objects; nothing needs to be\nloaded (default: what is loaded)"},
+	 .value_name = "SOURCE",
+	 .help = "render the records of these objects: kube,\nkube:KUBECONFIG or file:PATH; nothing needs to be "
+		 "loaded\n"
+		 "(default: what is loaded)"},
+	{.name = "context",
+	 .kind = OPTION_TEXT,
+	 RECORDS_OFFSET(context),
+	 .value_name = "NAME",
+	 .help = "with --source kube:KUBECONFIG: context (default: its\ncurrent one)"},
 	{.name = "zone",
 	 .kind = OPTION_TEXT,
 	 RECORDS_OFFSET(zone),
@@ -126,7 +137,9 @@ struct rendering {
 	struct store *store;
 	struct collection *collection;
 	struct render_params params;
-	int err; /* of a callback that returns nothing */
+	int err;	      /* of a callback that returns nothing */
+	struct loop *loop;    /* NULL: a file, read at once */
+	struct error trouble; /* why the API server cannot be read; "" : it can */
 };
 
 static void on_replace(void *ctx)
@@ -153,6 +166,8 @@ static void on_replaced(void *ctx, size_t nameless, const char *why)
 			nameless, nameless == 1 ? "" : "s", why);
 	if (store_replace_end(r->store) == -ENOMEM)
 		r->err = -ENOMEM;
+	if (r->loop)
+		loop_stop(r->loop, 0);
 }
 
 static void on_delete(void *ctx, enum kube_kind kind, const char *namespace, const char *name)
@@ -167,8 +182,32 @@ static void on_batch(void *ctx)
 
 static void on_error(void *ctx, const struct error *e)
 {
-	(void)ctx, (void)e;
+	struct rendering *r = ctx;
+
+	if (e)
+		r->trouble = *e;
+	else
+		r->trouble.text[0] = '\0';
 }
+
+static void on_doubt(void *ctx, const char *reason)
+{
+	(void)ctx, (void)reason;
+}
+
+static void on_api_status(void *ctx, const struct nodens_api_status *status)
+{
+	(void)ctx, (void)status;
+}
+
+static const struct source_callbacks callbacks = {.on_replace = on_replace,
+						  .on_put = on_put,
+						  .on_delete = on_delete,
+						  .on_replaced = on_replaced,
+						  .on_batch = on_batch,
+						  .on_error = on_error,
+						  .on_doubt = on_doubt,
+						  .on_api_status = on_api_status};
 
 static int render_set(void *ctx, const struct record_set *set)
 {
@@ -197,16 +236,58 @@ static void warn_broken(void *ctx, const struct kube_object *o)
 		o->kind == KUBE_SERVICE ? "Service" : "EndpointSlice", o->namespace, o->name, o->broken);
 }
 
-static int render_source(struct rendering *r, const char *path, struct error *e)
+/* ---- from an API server ---- */
+
+static void on_time_out(void *ctx)
 {
-	static const struct source_callbacks callbacks = {.on_replace = on_replace,
-							  .on_put = on_put,
-							  .on_delete = on_delete,
-							  .on_replaced = on_replaced,
-							  .on_batch = on_batch,
-							  .on_error = on_error};
+	struct rendering *r = ctx;
+
+	loop_stop(r->loop, -ETIMEDOUT);
+}
+
+/* Until the first state is complete. */
+static int follow(struct rendering *r, const struct source_kube_params *params, struct error *e)
+{
+	struct source *source = source_kube_new(r->loop, params, &callbacks, r, e);
+	int err = -EIO;
+
+	if (source && loop_add_timer(r->loop, SYNC_WITHIN_MS, 0, on_time_out, r))
+		err = loop_run(r->loop);
+	source_free(source);
+	if (err == -ETIMEDOUT)
+		return error_set(e, err, "%s: not read within %d s%s%s", params->config->server, SYNC_WITHIN_MS / 1000,
+				 r->trouble.text[0] ? ": " : "", r->trouble.text);
+	return err;
+}
+
+static int read_api(const struct source_spec *spec, struct rendering *r, enum answer_level level, struct error *e)
+{
+	struct kube_config config = {0};
+	struct source_kube_params params = {.config = &config,
+					    .is_headless_only = level == ANSWER_HEADLESS,
+					    .dns_namespace = "kube-system",
+					    .dns_service = "kube-dns",
+					    .api_stale_after_ms = 10ULL * SYNC_WITHIN_MS};
+	int err = source_spec_load(spec, &config, e);
+
+	if (err)
+		return err;
+	if (config.is_insecure)
+		fprintf(stderr, "nodens records: THE CERTIFICATE OF %s IS NOT VERIFIED (insecure-skip-tls-verify)\n",
+			config.server);
+	r->loop = loop_new();
+	err = r->loop ? follow(r, &params, e) : -ENOMEM;
+	loop_free(r->loop);
+	kube_config_done(&config);
+	return err;
+}
+
+/* ---- from either ---- */
+
+static int render_source(struct rendering *r, const struct source_spec *spec, enum answer_level level, struct error *e)
+{
 	struct store_sink sink = {.put = render_set, .remove = ignore_removal, .ctx = r};
-	int err = source_file_read(path, &callbacks, r, e);
+	int err = spec->path ? source_file_read(spec->path, &callbacks, r, e) : read_api(spec, r, level, e);
 
 	if (!err)
 		err = r->err;
@@ -221,12 +302,15 @@ static int read_source(const struct records_options *o, struct collection *c, st
 {
 	struct record_params params = {.zone = p->zone, .level = o->answer == 0 ? ANSWER_HEADLESS : ANSWER_SERVICES};
 	struct rendering r = {.collection = c, .params = {.ttl_s = (uint32_t)o->ttl_s}};
-	int err;
+	struct source_spec spec;
+	int err = source_spec_parse(o->source, o->context, &spec, e);
 
+	if (err)
+		return err;
 	p->ttl_s = (uint32_t)o->ttl_s;
 	p->soa_serial = (uint32_t)time(NULL);
 	r.store = store_new(&params);
-	err = r.store ? render_source(&r, o->source + strlen("file:"), e) : -ENOMEM;
+	err = r.store ? render_source(&r, &spec, params.level, e) : -ENOMEM;
 	store_free(r.store);
 	return err;
 }
@@ -237,11 +321,16 @@ static int read_source(const struct records_options *o, struct collection *c, st
 static int take_flags(const struct records_options *o, struct zonefile_params *p, struct dns_name *only,
 		      struct error *e)
 {
+	struct source_spec spec;
 	uint8_t addr[16];
-	int err;
+	int err = 0;
 
-	if (o->source && (strncmp(o->source, "file:", 5) != 0 || !o->source[5]))
-		return error_set(e, -EINVAL, "--source: this version reads file:PATH only, not \"%s\"", o->source);
+	if (o->source)
+		err = source_spec_parse(o->source, o->context, &spec, e);
+	else if (o->context)
+		err = error_set(e, -EINVAL, "--context: only with --source kube:KUBECONFIG");
+	if (err)
+		return err;
 	p->format = o->output == OUTPUT_JSON ? ZONEFILE_JSON : ZONEFILE_TEXT;
 	err = dns_name_parse(o->zone, &p->zone, e);
 	if (err)

@@ -8,12 +8,13 @@
 #include "base/log.h"
 #include "commands.h"
 #include "controller.h"
+#include "source/spec.h"
 
 struct run_options {
 	struct option_globals globals;
-	const char *source, *zone, *dns_service, *answer;
+	const char *source, *context, *zone, *dns_service, *answer;
 	struct option_list servers, interfaces, allowed;
-	uint64_t ttl_s, stale_after_ms, max_memory;
+	uint64_t ttl_s, stale_after_ms, api_stale_after_ms, max_memory;
 	int on_exit, log_format;
 };
 
@@ -23,10 +24,16 @@ static const struct option_spec run_options[] = {
 	{.name = "source",
 	 .kind = OPTION_TEXT,
 	 RUN_OFFSET(source),
-	 .value_name = "file:PATH",
-	 .help = "where objects come from (required): a file as kubectl get\n"
-		 "services,endpointslices -A -o json prints it, or a folder of\nsuch files (*.json); changes are "
-		 "followed"},
+	 .value_name = "SOURCE",
+	 .fallback = "kube",
+	 .help = "where objects come from: kube (the API server, as the pod's\nservice account), kube:KUBECONFIG, or "
+		 "file:PATH: a file as\nkubectl get services,endpointslices -A -o json prints it, or\na folder of such "
+		 "files (*.json), followed"},
+	{.name = "context",
+	 .kind = OPTION_TEXT,
+	 RUN_OFFSET(context),
+	 .value_name = "NAME",
+	 .help = "of the kubeconfig (default: its current one)"},
 	{.name = "zone",
 	 .kind = OPTION_TEXT,
 	 RUN_OFFSET(zone),
@@ -61,8 +68,8 @@ static const struct option_spec run_options[] = {
 	 .kind = OPTION_LIST,
 	 RUN_OFFSET(interfaces),
 	 .value_name = "SPEC",
-	 .help = "pods (every pod's veth, the default), NAME or GLOB,\neach with an optional :tc, or !GLOB to leave "
-		 "out"},
+	 .help = "pods (every pod's veth, the default), NAME or GLOB,\neach with an optional :tc, or :xdp (NIC: XDP "
+		 "besides),\nor !GLOB to leave out"},
 	{.name = "allow-from",
 	 .kind = OPTION_LIST,
 	 RUN_OFFSET(allowed),
@@ -76,6 +83,15 @@ static const struct option_spec run_options[] = {
 	 .min = 1000,
 	 .max = 3600000,
 	 .help = "without a sign of life from the agent for this long\neverything is passed on; 1s to 1h"},
+	{.name = "api-stale-after",
+	 .kind = OPTION_DURATION,
+	 RUN_OFFSET(api_stale_after_ms),
+	 .value_name = "DURATION",
+	 .fallback = "5m",
+	 .min = 1000,
+	 .max = 86400000,
+	 .help = "without an event or bookmark of the API server for this\nlong everything is passed on; 1s to 24h. "
+		 "Servers send a\nbookmark a minute: less than 90s passes again and again"},
 	{.name = "on-exit",
 	 .kind = OPTION_CHOICE,
 	 RUN_OFFSET(on_exit),
@@ -100,20 +116,6 @@ static const struct option_spec run_options[] = {
 };
 
 /* ---- from texts to parameters: each names its flag ---- */
-
-static int take_source(const struct run_options *o, struct controller_params *p, struct error *e)
-{
-	const char *source = o->source;
-
-	if (!source)
-		return error_set(e, -EINVAL, "--source: file:PATH is required");
-	if (strcmp(source, "kube") == 0 || strncmp(source, "kube:", 5) == 0)
-		return error_set(e, -EINVAL, "--source: this version reads file:PATH only, not \"%s\"", source);
-	if (strncmp(source, "file:", 5) != 0 || !source[5])
-		return error_set(e, -EINVAL, "--source: \"%s\" is not file:PATH", source);
-	p->source_path = source + 5;
-	return 0;
-}
 
 static int take_level(const struct run_options *o, struct controller_params *p, struct error *e)
 {
@@ -204,15 +206,14 @@ static int take_interfaces(const struct run_options *o, struct controller_params
 
 static int take_all(const struct run_options *o, struct controller_params *p, struct error *e)
 {
-	int err = take_source(o, p, e);
+	int err = take_level(o, p, e);
 
 	p->dir = o->globals.bpffs;
 	p->ttl_s = (uint32_t)o->ttl_s;
 	p->stale_after_ms = o->stale_after_ms;
+	p->api_stale_after_ms = o->api_stale_after_ms;
 	p->max_memory = o->max_memory;
 	p->is_detached_on_exit = o->on_exit == 1;
-	if (!err)
-		err = take_level(o, p, e);
 	if (!err)
 		err = take_zone(o, p, e);
 	if (!err)
@@ -229,24 +230,38 @@ static void free_params(struct controller_params *p)
 	free((void *)p->allowed);
 }
 
+static int run_agent(const struct source_spec *source, struct controller_params *p, struct error *e)
+{
+	struct kube_config kube = {0};
+	int err = source->path ? 0 : source_spec_load(source, &kube, e);
+
+	p->source_path = source->path;
+	p->kube = source->path ? NULL : &kube;
+	if (!err)
+		err = controller_run(p, e);
+	kube_config_done(&kube);
+	return err;
+}
+
 static int run(const struct command *command, const struct option_globals *globals, int argc, char **argv)
 {
 	struct run_options o = {0};
 	struct controller_params p = {0};
 	struct option_arguments arguments;
+	struct source_spec source;
 	struct error e = {0};
 	int code;
 
 	if (!options_begin(command, globals, argc, argv, &o, &arguments, &code))
 		return code;
-	if (take_all(&o, &p, &e)) {
+	if (source_spec_parse(o.source, o.context, &source, &e) || take_all(&o, &p, &e)) {
 		fprintf(stderr, "nodens run: %s\nTry: nodens run --help\n", e.text);
 		code = EXIT_USAGE;
 	} else {
 		int err;
 
 		log_init(o.log_format == 1 ? LOG_JSON : LOG_LOGFMT, o.globals.is_verbose ? LOG_DEBUG : LOG_INFO);
-		err = controller_run(&p, &e);
+		err = run_agent(&source, &p, &e);
 		if (err < 0)
 			log_error("ended", LOG_TEXT("cause", e.text[0] ? e.text : strerror(-err)));
 		code = err < 0 ? EXIT_FAILED : EXIT_OK;

@@ -8,6 +8,7 @@
 
 #include "commands.h"
 #include "kernel/generation.h"
+#include "status_hooks.h"
 #include "status_report.h"
 
 struct status_options {
@@ -20,8 +21,8 @@ static const struct option_spec status_options[] = {
 	{.name = "ready",
 	 .kind = OPTION_FLAG,
 	 .offset = offsetof(struct status_options, is_ready_wanted),
-	 .help = "exit 0 only if it also is synced, its gate is open, and it is\nattached (where there is anything to "
-		 "attach to)"},
+	 .help = "exit 0 only if it also is synced, its gate is open, it knows a\nserver address, and it is attached "
+		 "(where there is anything\nto attach to)"},
 	OPTION_OUTPUT(struct status_options, output),
 };
 
@@ -88,10 +89,14 @@ static const char *find_fault(const struct status_report *r, bool is_ready_wante
 		return "no sign of life from the agent: everything is passed on";
 	if (!is_ready_wanted)
 		return NULL;
+	if (status_is_former_serving(r))
+		return "not synced: the records of the agent before are still answered from";
 	if (!r->status.synced_ms)
 		return "not synced: everything is passed on";
 	if (r->config.gate != NODENS_GATE_OPEN)
 		return "the gate is closed: everything is passed on";
+	if (!r->server_count)
+		return "no server address is known: everything is passed on";
 	if (!r->status.ready_ms)
 		return "still attaching to the interfaces";
 	for (size_t i = 0; i < r->interface_count; i++) {
@@ -120,8 +125,12 @@ static int collect(const char *dir, bool is_ready_wanted, struct status_report *
 	generation_free(g);
 	if (err)
 		return error_set(e, err, "the verdicts cannot be read: %s", strerror(-err));
-	qsort(r->interfaces, r->interface_count, sizeof(*r->interfaces), compare_interfaces);
-	qsort(r->servers, r->server_count, sizeof(*r->servers), compare_servers);
+	/* NULL where there is none. */
+	if (r->interfaces)
+		qsort(r->interfaces, r->interface_count, sizeof(*r->interfaces), compare_interfaces);
+	if (r->servers)
+		qsort(r->servers, r->server_count, sizeof(*r->servers), compare_servers);
+	r->hooks = status_hooks_collect(dir, r->interfaces, r->interface_count);
 	r->fault = find_fault(r, is_ready_wanted);
 	return 0;
 }
@@ -145,6 +154,7 @@ static int print(const struct status_options *o)
 		fprintf(stderr, "nodens status: %s\n", r.fault);
 	free(r.interfaces);
 	free(r.servers);
+	status_hooks_free(r.hooks);
 	return err || r.fault ? EXIT_FAILED : EXIT_OK;
 }
 

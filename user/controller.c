@@ -13,7 +13,6 @@
 #include "controller_state.h"
 #include "kernel/attach.h"
 #include "notify.h"
-#include "version.h"
 
 /* Beats between two looks for servers: endpoints linger, and a node-local cache may come. */
 #define SERVERS_EVERY 10
@@ -86,15 +85,27 @@ void controller_beat(struct controller *c)
 
 static void resume(struct controller *c)
 {
-	log_warn("the machine slept: everything is passed on until the source has answered");
-	(void)gate_shut(&c->gate, GATE_RESUMED, "the machine slept, and the source has not answered since");
+	log_warn("the machine slept or the agent stood still: everything is passed on until the source has answered");
+	(void)gate_shut(&c->gate, GATE_RESUMED, "the machine slept or the agent stood still, and the source has not answered since");
 	controller_apply_gate(c);
 	source_resync(c->source);
 }
 
-static void on_beat(void *ctx)
+/* Not synced: once the agent before serves no more, a generation of ours stands there, so that people see us. */
+static void stand_in(struct controller *c)
 {
-	struct controller *c = ctx;
+	struct error e = {0};
+	int err;
+
+	if (controller_former_serves_ms(c))
+		return;
+	err = controller_go_live(c, &e);
+	if (err)
+		controller_fail(c, err, &e);
+}
+
+static void beat_live(struct controller *c)
+{
 	struct error e = {0};
 
 	/* First, so that no beat opens for records from before the sleep. */
@@ -102,15 +113,28 @@ static void on_beat(void *ctx)
 		resume(c);
 	controller_beat(c);
 	loader_tick(c->loader);
-	if (++c->beats % SERVERS_EVERY == 0 && controller_update_servers(c, &e))
+	if (c->beats % SERVERS_EVERY == 0 && controller_update_servers(c, &e))
 		log_error("the server addresses cannot be written", LOG_TEXT("cause", e.text));
 	controller_write_status(c);
+}
+
+static void on_beat(void *ctx)
+{
+	struct controller *c = ctx;
+
+	c->beats++;
+	if (c->is_live)
+		beat_live(c);
+	else
+		stand_in(c);
+	if (!controller_is_synced(c) && c->beats % SERVERS_EVERY == 0)
+		(void)notify_send(CONTROLLER_START_GOES_ON);
 	if (notify_watchdog_ms())
 		(void)notify_send("WATCHDOG=1");
 }
 
 /* A long load is a sign of life too, and ends when the agent is told to. The signal stays pending for the loop. */
-static int on_progress(void *ctx)
+int controller_on_progress(void *ctx)
 {
 	sigset_t pending;
 
@@ -145,84 +169,6 @@ static void on_signal(void *ctx, int signo)
 
 /* ---- start ---- */
 
-static void describe_self(struct controller *c)
-{
-	struct nodens_status *s = &c->status;
-
-	s->abi_version = NODENS_ABI_VERSION;
-	s->pid = (uint32_t)getpid();
-	s->started_ms = heartbeat_now_ms();
-	s->stale_after_ms = (uint32_t)c->params->stale_after_ms;
-	snprintf(s->version, sizeof(s->version), "%s", NODENS_VERSION);
-	snprintf(s->source, sizeof(s->source), "file:%s", c->params->source_path);
-	if (gethostname(s->host, sizeof(s->host) - 1))
-		s->host[0] = '\0';
-}
-
-static int start_store(struct controller *c)
-{
-	struct store *store = store_new(&c->params->records);
-	const struct loader_params params = {
-		.dir = c->params->dir,
-		.store = store,
-		.loop = c->loop,
-		.render = {.ttl_s = c->params->ttl_s},
-		.max_memory = c->params->max_memory,
-		.on_progress = on_progress,
-		.on_switch = controller_switch,
-		.ctx = c,
-	};
-	c->store = store;
-	c->loader = store ? loader_new(&params) : NULL;
-	return c->loader ? 0 : -ENOMEM;
-}
-
-static int check_servers(const struct controller *c, struct error *e)
-{
-	if (c->servers.count)
-		return 0;
-	return error_set(e, -EINVAL,
-			 "no server addresses: %s has no Service %s/%s with a UDP port; pass them, for instance "
-			 "--server 10.96.0.10",
-			 c->status.source, c->params->dns_namespace, c->params->dns_service);
-}
-
-/* The records are sized before they are loaded: the source is read first. */
-static int load(struct controller *c, struct error *e)
-{
-	int err = 0;
-
-	c->source = source_file_new(c->loop, c->params->source_path, &controller_source_callbacks, c, e);
-	if (!c->source)
-		return error_prefix(e, -EIO, "%s", c->status.source);
-	if (c->failed) {
-		*e = c->failure;
-		return c->failed;
-	}
-	c->attachments = attachments_new(c->loop, c->params->dir, &c->params->interfaces, e);
-	if (!c->attachments)
-		return error_prefix(e, -EIO, "interfaces");
-	err = attachments_check(c->attachments, e);
-	if (!err)
-		err = loader_begin(c->loader, e);
-	if (!err)
-		err = heartbeat_begin(&c->heart, c->params->stale_after_ms, controller_generation(c));
-	if (err)
-		return err;
-	controller_apply(c);
-	if (c->failed) {
-		*e = c->failure;
-		return c->failed;
-	}
-	err = check_servers(c, e);
-	return err ? err : controller_publish_first(c, e);
-}
-
-static void on_interfaces_changed(void *ctx)
-{
-	controller_tell_status(ctx);
-}
-
 static int start(struct controller *c, struct error *e)
 {
 	uint64_t period_ms = beat_period_ms(c);
@@ -238,25 +184,22 @@ static int start(struct controller *c, struct error *e)
 		err = wait_for_lock(c, e);
 	if (err)
 		return err;
-	describe_self(c);
-	err = start_store(c);
-	if (!err)
-		err = load(c, e);
+	err = controller_load(c, e);
 	if (err)
 		return err;
-	attachments_on_change(c->attachments, on_interfaces_changed, c);
 	if (!loop_add_timer(c->loop, period_ms, period_ms, on_beat, c))
 		return error_set(e, -errno, "the heartbeat cannot be started: %s", strerror(errno));
 	return 0;
 }
 
-static void log_ready(struct controller *c)
+void controller_tell_ready(struct controller *c)
 {
 	struct attachment_counts n;
 
 	attachments_count(c->attachments, &n);
 	/* The map first: who sees the line, or is notified, may ask at once. */
 	c->status.ready_ms = heartbeat_now_ms();
+	controller_write_status(c);
 	controller_tell_status(c);
 	log_info("ready", LOG_NUM("generation", generation_number(controller_generation(c))),
 		 LOG_NUM("names", c->status.names), LOG_NUM("interfaces", n.attached), LOG_NUM("skipped", n.skipped),
@@ -289,6 +232,7 @@ static int detach_all(struct controller *c, struct error *e)
 static void finish(struct controller *c)
 {
 	source_free(c->source);
+	controller_close_former(c);
 	attachments_free(c->attachments);
 	loader_free(c->loader);
 	store_free(c->store);
@@ -308,10 +252,10 @@ int controller_run(const struct controller_params *params, struct error *e)
 	gate_init(&c.gate);
 	hmap_init(&c.told_broken);
 	err = start(&c, e);
-	if (!err) {
-		log_ready(&c);
+	if (!err && controller_is_synced(&c))
+		controller_tell_ready(&c);
+	if (!err)
 		err = loop_run(c.loop);
-	}
 	if (err < 0 && c.failed)
 		*e = c.failure;
 	/* Told to end while it waited for the lock, or loaded: that is no failure, and nothing is ours to remove. */

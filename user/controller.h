@@ -4,11 +4,14 @@
 
 #include "attachments.h"
 #include "dns/records.h"
+#include "kube/config.h"
 #include "servers.h"
 
 struct controller_params {
 	const char *dir;
-	const char *source_path; /* of the file source */
+	const char *source_path;	/* of the file source; NULL: the Kubernetes source */
+	const struct kube_config *kube; /* of the Kubernetes source */
+	uint64_t api_stale_after_ms;
 	struct record_params records;
 	uint32_t ttl_s;
 	uint64_t stale_after_ms;

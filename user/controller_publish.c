@@ -5,8 +5,8 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "controller_state.h"
 #include "nodelocal.h"
@@ -31,17 +31,10 @@ void controller_write_config(struct controller *c, struct generation *g)
 
 /* ---- servers ---- */
 
-static uint64_t read_monotonic_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000 + 1;
-}
-
 static int derive_servers(const struct controller *c, struct server_set *set)
 {
 	const struct controller_params *p = c->params;
+	const struct server_service dns = {c->store, p->dns_namespace, p->dns_service};
 	int err;
 
 	if (p->servers.count) {
@@ -54,10 +47,10 @@ static int derive_servers(const struct controller *c, struct server_set *set)
 		}
 		return 0;
 	}
-	err = servers_add_service(set, c->store, p->dns_namespace, p->dns_service, p->records.level);
+	err = servers_add_service(set, &dns, p->records.level);
 	if (!err)
 		err = nodelocal_add_servers(set);
-	return err ? err : servers_linger(set, &c->servers, read_monotonic_ms());
+	return err ? err : servers_linger(set, &c->servers, &dns, clock_monotonic_ms());
 }
 
 static int write_servers(const struct server_set *set, struct generation *g, struct error *e)
@@ -69,36 +62,45 @@ static int write_servers(const struct server_set *set, struct generation *g, str
 	return generation_set_servers(g, addrs, set->count, e);
 }
 
-/* None at the start is an error of its own. */
-static void log_servers(const struct server_set *set, bool is_live)
+static void log_servers(struct controller *c, const struct server_set *set)
 {
-	char text[256] = "", one[64];
+	char text[256] = "", service[2 * 64];
+	char one[64];
 	size_t n = 0;
 
 	for (size_t i = 0; i < set->count && n + sizeof(one) < sizeof(text); i++) {
 		servers_format(&set->entries[i].addr, one);
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", n ? " " : "", one);
 	}
+	snprintf(service, sizeof(service), "%s/%s", c->params->dns_namespace, c->params->dns_service);
+	/* With a file none at the start is an error of its own. */
 	if (set->count)
 		log_info("server addresses", LOG_NUM("count", set->count), LOG_TEXT("addresses", text));
-	else if (is_live)
-		log_warn("no server addresses: everything is passed on");
+	else if (!c->is_told_serverless && (c->is_live || controller_is_kube(c)))
+		log_warn("no server addresses: everything is passed on until this Service has one",
+			 LOG_TEXT("service", service));
+	c->is_told_serverless = !set->count;
 }
 
 int controller_update_servers(struct controller *c, struct error *e)
 {
 	struct server_set set = {0};
-	int err = derive_servers(c, &set);
+	bool has_changed;
+	int err;
 
+	if (!controller_is_synced(c))
+		return 0;
+	c->are_servers_stale = false;
+	err = derive_servers(c, &set);
 	if (err == -ENOSPC) {
 		log_warn("too many server addresses: some are not answered for", LOG_NUM("most", NODENS_SERVERS_MAX));
 		err = 0;
 	}
-	if (!err && (!c->is_live || !servers_equal(&set, &c->servers))) {
+	has_changed = !c->is_live || !servers_equal(&set, &c->servers);
+	if (!err && has_changed)
 		err = write_servers(&set, controller_generation(c), e);
-		if (!err)
-			log_servers(&set, c->is_live);
-	}
+	if (!err && (has_changed || (!set.count && !c->is_told_serverless)))
+		log_servers(c, &set);
 	if (err) {
 		servers_done(&set);
 		return err;
@@ -149,7 +151,9 @@ void controller_write_status(struct controller *c)
 		return;
 	copy_stats(c, &c->status);
 	c->status.generation = generation_number(g);
+	/* Written there by others. */
 	c->status.heartbeat_ms = __atomic_load_n(&map->heartbeat_ms, __ATOMIC_RELAXED);
+	memcpy(c->status.records_note, map->records_note, sizeof(map->records_note));
 	snprintf(c->status.gate_reason, sizeof(c->status.gate_reason), "%s", gate_reason(&c->gate));
 	memcpy(map, &c->status, sizeof(*map));
 }
@@ -168,14 +172,19 @@ void controller_tell_status(struct controller *c)
 {
 	struct attachment_counts n;
 
-	if (!c->is_live)
-		return;
 	attachments_count(c->attachments, &n);
-	if (gate_state(&c->gate) == NODENS_GATE_OPEN)
+	if (!c->is_live && controller_former_serves_ms(c))
+		notify_status("not synced, the agent before still answers: %s", gate_reason(&c->gate));
+	else if (gate_state(&c->gate) == NODENS_GATE_NOT_SYNCED)
+		notify_status("not synced, passing everything on: %s", gate_reason(&c->gate));
+	else if (gate_state(&c->gate) != NODENS_GATE_OPEN)
+		notify_status("passing everything on: %s", gate_reason(&c->gate));
+	else if (!c->servers.count)
+		notify_status("passing everything on: no server addresses, %s/%s has none", c->params->dns_namespace,
+			      c->params->dns_service);
+	else
 		notify_status("answering %llu names on %zu interfaces", (unsigned long long)c->status.names,
 			      n.attached);
-	else
-		notify_status("passing everything on: %s", gate_reason(&c->gate));
 }
 
 /* ---- publishing ---- */
@@ -236,8 +245,7 @@ static void remove_others(struct controller *c, struct generation *keep)
 
 int controller_publish_first(struct controller *c, struct error *e)
 {
-	struct generation *g = controller_generation(c), *former = NULL;
-	struct error ignored = {0};
+	struct generation *g = controller_generation(c);
 	struct nodens_verdicts taken;
 	int err = fill_beside_records(c, g, e);
 
@@ -246,30 +254,26 @@ int controller_publish_first(struct controller *c, struct error *e)
 	if (err)
 		return error_prefix(e, err, "the datapath cannot be prepared");
 	c->status.hz = c->heart.hz;
-	/* None, or of another layout: its counters are not ours. */
-	if (generation_open(c->params->dir, &former, &ignored))
-		former = NULL;
-	take_verdicts(former, g, &taken);
+	take_verdicts(c->former, g, &taken);
 	/* The gate never opens before there is a deadline. */
 	err = heartbeat_beat(&c->heart, g);
 	if (!err)
 		err = generation_publish(g, e);
 	if (err)
-		goto out;
+		return err;
 	c->is_live = true;
 	controller_write_status(c);
-	(void)gate_lift(&c->gate, GATE_LOADING);
+	if (controller_is_synced(c))
+		(void)gate_lift(&c->gate, GATE_LOADING);
 	gate_apply(&c->gate, generation_config(g), generation_status(g));
 	attachments_start(c->attachments, g);
-	if (former) {
-		attachments_sweep(c->attachments, former);
-		take_last_verdicts(former, g, &taken);
-	}
+	attachments_sweep(c->attachments);
+	if (c->former)
+		take_last_verdicts(c->former, g, &taken);
 	remove_others(c, g);
+	controller_close_former(c);
 	controller_write_status(c);
-out:
-	generation_free(former);
-	return err;
+	return 0;
 }
 
 /* on_switch of the loader: the fresh generation holds all records. */

@@ -8,7 +8,8 @@
 #include "nodens/abi.h"
 
 enum gate_cause {
-	GATE_LOADING,  /* the records are not loaded yet */
+	GATE_LOADING,  /* not synced: the records are not those of the source yet */
+	GATE_DOUBT,    /* the source was silent for too long, or refuses us: the records may be too old */
 	GATE_RESUMED,  /* the machine slept; the source has not answered since */
 	GATE_NAMELESS, /* an item of the source whose name cannot be told */
 	GATE_CAUSE_COUNT,

@@ -8,6 +8,8 @@
 /* Long enough to tell 250 from 300 by whole ticks. */
 #define MEASURE_NS 120000000ULL
 #define SLEEP_MS   1000
+/* Two clocks read together. */
+#define READ_MS 10
 
 static uint64_t read_clock_ns(clockid_t clock)
 {
@@ -22,9 +24,17 @@ uint64_t heartbeat_now_ms(void)
 	return read_clock_ns(CLOCK_REALTIME) / 1000000;
 }
 
+/* Read anew when something came between: on a busy machine that may take longer than a sleep that counts. */
 static int64_t read_asleep_ms(void)
 {
-	return (int64_t)(read_clock_ns(CLOCK_BOOTTIME) - read_clock_ns(CLOCK_MONOTONIC)) / 1000000;
+	uint64_t before, asleep_ns, after;
+
+	do {
+		before = read_clock_ns(CLOCK_MONOTONIC);
+		asleep_ns = read_clock_ns(CLOCK_BOOTTIME) - before;
+		after = read_clock_ns(CLOCK_MONOTONIC);
+	} while (after - before > READ_MS * 1000000ULL);
+	return (int64_t)asleep_ns / 1000000;
 }
 
 uint64_t heartbeat_period_ms(uint64_t stale_after_ms)
@@ -78,13 +88,23 @@ int heartbeat_measure(struct heartbeat *h, const struct generation *g)
 	return 0;
 }
 
+static bool is_late_untold(const struct heartbeat *h, uint64_t now_ns)
+{
+	return h->beat_ns && now_ns - h->beat_ns >= h->stale_after_ms * 1000000 && !h->is_late_told;
+}
+
 int heartbeat_beat(struct heartbeat *h, struct generation *g)
 {
-	uint64_t jiffies;
-	int err = generation_read_jiffies(g, &jiffies);
+	uint64_t now_ns = read_clock_ns(CLOCK_BOOTTIME), jiffies;
+	int err;
 
+	if (is_late_untold(h, now_ns))
+		return 0;
+	err = generation_read_jiffies(g, &jiffies);
 	if (err)
 		return err;
+	h->beat_ns = now_ns;
+	h->is_late_told = false;
 	/* Rounded up: a stale_after below one jiffy must not make a deadline of now. */
 	jiffies += (h->stale_after_ms * h->hz + 999) / 1000;
 	__atomic_store_n(&generation_config(g)->deadline_jiffies, jiffies, __ATOMIC_RELEASE);
@@ -94,11 +114,14 @@ int heartbeat_beat(struct heartbeat *h, struct generation *g)
 
 bool heartbeat_has_slept(struct heartbeat *h)
 {
+	uint64_t now_ns = read_clock_ns(CLOCK_BOOTTIME);
 	int64_t asleep_ms = read_asleep_ms();
-	bool has_slept = asleep_ms - h->asleep_ms >= SLEEP_MS;
+	bool has_slept = asleep_ms - h->asleep_ms >= SLEEP_MS, is_late = is_late_untold(h, now_ns);
 
 	/* Followed only in jumps, so that many short sleeps add up to one that counts. */
 	if (has_slept)
 		h->asleep_ms = asleep_ms;
-	return has_slept;
+	/* Reading the source anew may take as long again: that is no reason to begin once more. */
+	h->is_late_told |= is_late;
+	return has_slept || is_late;
 }

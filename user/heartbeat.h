@@ -15,15 +15,19 @@ struct heartbeat {
 	uint64_t first_ns; /* CLOCK_MONOTONIC */
 	/* CLOCK_BOOTTIME - CLOCK_MONOTONIC at the last beat: grows only while the machine sleeps. */
 	int64_t asleep_ms;
+	uint64_t beat_ns;  /* CLOCK_BOOTTIME of the last beat; 0: there was none */
+	bool is_late_told; /* that it is too long ago */
 };
 
 /* Starts the measurement of the rate of jiffies. */
 int heartbeat_begin(struct heartbeat *h, uint64_t stale_after_ms, const struct generation *g);
 /* Ends it; sleeps for what is missing to 100 ms. Then beats can be made. */
 int heartbeat_measure(struct heartbeat *h, const struct generation *g);
-/* Sets the deadline and status->heartbeat_ms. */
+/* Sets the deadline and status->heartbeat_ms. Does nothing when the last beat is longer ago than the datapath waits, until
+ * heartbeat_has_slept has told so: what is loaded may be that old. */
 int heartbeat_beat(struct heartbeat *h, struct generation *g);
-/* True once for each sleep of a second or more since the last call. */
+/* True once for each sleep of the machine of a second or more since the last call, and once before the next beat when the last
+ * one is longer ago than the datapath waits (the agent stood still). */
 bool heartbeat_has_slept(struct heartbeat *h);
 /* How often to beat. */
 uint64_t heartbeat_period_ms(uint64_t stale_after_ms);

@@ -342,6 +342,9 @@ int loader_flush(struct loader *l, bool *ret_changed, struct error *e)
 
 void loader_tick(struct loader *l)
 {
+	/* Memory or descriptors may be there again: the next change tries. */
+	if (l->retry_ticks && --l->retry_ticks == 0)
+		l->is_refused = false;
 	submit_retired(l->live);
 }
 

@@ -47,7 +47,7 @@ int loader_begin(struct loader *l, struct error *e);
  * and logged once; an error is one of the system. */
 int loader_flush(struct loader *l, bool *ret_changed, struct error *e);
 
-/* From time to time: hands on to a grace period what was freed while another one was under way. */
+/* Each second or so: hands on to a grace period what was freed while another one was under way. */
 void loader_tick(struct loader *l);
 
 /* The live generation, NULL before loader_begin. Changes only within loader_flush. */

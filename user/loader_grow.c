@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "loader_state.h"
 
+/* After a failure of the system the next try is so many ticks away. */
+#define RETRY_TICKS 60
 /* A generation that turns out too small is made anew, larger, at most so often. */
 #define ATTEMPTS 6
 /* A generation of at least so many octets that is so many times too large is given back. */
@@ -239,6 +241,21 @@ static bool is_worth_it(const struct loader *l, struct loader_need need, struct 
 	return generation_size_bytes(size) > had_octets + had_octets / 8;
 }
 
+/* A failure of the system (memory, descriptors, the verifier): the live one goes on with what it can hold. */
+static int give_up(struct loader *l, struct loader_need need, int err, struct error *e)
+{
+	/* Told to end. */
+	if (err == -EINTR)
+		return err;
+	log_warn("another generation cannot be made: the one in place stays, names without room are passed on",
+		 LOG_TEXT("cause", e->text[0] ? e->text : strerror(-err)));
+	refuse(l, need);
+	l->retry_ticks = RETRY_TICKS;
+	/* What had no room was noted for the one that is not. */
+	err = fill(l, l->live);
+	return err ? error_set(e, err, "records cannot be written: %s", strerror(-err)) : 0;
+}
+
 int loader_grow(struct loader *l, struct error *e)
 {
 	struct generation_size had = generation_get_size(l->live->generation), size;
@@ -256,12 +273,12 @@ int loader_grow(struct loader *l, struct error *e)
 		return 0;
 	}
 	err = make_filled(l, need, size, &fresh, e);
+	if (!err)
+		err = switch_to(l, fresh, e);
 	if (err)
-		return err;
-	err = switch_to(l, fresh, e);
-	if (err)
-		return err;
+		return give_up(l, need, err, e);
 	l->is_refused = false;
+	l->retry_ticks = 0;
 	if (l->unfit.count || l->live->keeps_unfit)
 		refuse(l, need);
 	log_info("another generation is in place", LOG_NUM("generation", generation_number(l->live->generation)),

@@ -50,6 +50,7 @@ struct loader {
 	bool is_refused;	    /* --max-memory was reached, with … */
 	struct loader_need refused; /* … this need … */
 	bool should_have_fit;	    /* … which by its size alone would have fitted */
+	unsigned int retry_ticks;   /* until a refusal for a failure of the system is forgotten; 0: none */
 	bool is_warned;		    /* of names that do not fit */
 	struct loader_stats past;   /* of former generations */
 };
@@ -75,6 +76,6 @@ int loader_measure(struct loader *l, struct loader_need *ret_need);
 bool loader_may_grow(const struct loader *l);
 /* Whether the live one is many times larger than what it holds. */
 bool loader_should_shrink(const struct loader *l);
-/* Fills a generation of the right size and switches to it; where --max-memory forbids a larger one, marks the live one
- * as it is (0). */
+/* Fills a generation of the right size and switches to it; where --max-memory forbids a larger one, or none can be made, marks
+ * the live one as it is (0). */
 int loader_grow(struct loader *l, struct error *e);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kube/text.h"
+
 #define DNS_PORT 53
 
 void servers_done(struct server_set *set)
@@ -76,16 +78,16 @@ bool servers_parse_service(const char *text, char ret_namespace[64], char ret_na
 {
 	const char *slash = strchr(text, '/');
 	size_t ns_len = slash ? (size_t)(slash - text) : 0;
-	size_t name_len = slash ? strlen(slash + 1) : 0;
+	char namespace[64];
 
-	if (ns_len == 0 || name_len == 0 || ns_len > 63 || name_len > 63)
+	if (!slash || ns_len >= sizeof(namespace))
 		return false;
-	if (strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") != ns_len ||
-	    strspn(slash + 1, "abcdefghijklmnopqrstuvwxyz0123456789-") != name_len)
+	memcpy(namespace, text, ns_len);
+	namespace[ns_len] = '\0';
+	if (!text_is_label(namespace) || !text_is_label(slash + 1))
 		return false;
-	memcpy(ret_namespace, text, ns_len);
-	ret_namespace[ns_len] = '\0';
-	memcpy(ret_name, slash + 1, name_len + 1);
+	memcpy(ret_namespace, namespace, ns_len + 1);
+	memcpy(ret_name, slash + 1, strlen(slash + 1) + 1);
 	return true;
 }
 
@@ -237,10 +239,9 @@ static void add_slice(void *ctx, const struct kube_object *object)
 	}
 }
 
-int servers_add_service(struct server_set *set, const struct store *store, const char *namespace, const char *name,
-			enum answer_level level)
+int servers_add_service(struct server_set *set, const struct server_service *dns, enum answer_level level)
 {
-	const struct kube_object *o = store_find(store, KUBE_SERVICE, namespace, name);
+	const struct kube_object *o = store_find(dns->store, KUBE_SERVICE, dns->namespace, dns->name);
 	const struct kube_port *port = o ? find_dns_port(o->service.ports, o->service.port_count) : NULL;
 	struct slice_walk walk = {.set = set};
 
@@ -256,26 +257,64 @@ int servers_add_service(struct server_set *set, const struct store *store, const
 	if (level == ANSWER_HEADLESS)
 		return 0;
 	walk.port_name = port->name;
-	store_each_slice_of(store, namespace, name, add_slice, &walk);
+	store_each_slice_of(dns->store, dns->namespace, dns->name, add_slice, &walk);
 	return walk.err;
 }
 
-int servers_linger(struct server_set *set, const struct server_set *before, uint64_t now_ms)
+/* ---- endpoints that went ---- */
+
+static bool is_endpoint(const struct server_addr *a)
 {
+	return strcmp(a->origin, "endpoint") == 0;
+}
+
+/* In a slice of another service, or of none. */
+static bool is_elsewhere(const struct server_service *dns, const struct server_addr *addr)
+{
+	struct kube_addr a = {.family = addr->family};
+
+	memcpy(a.octets, addr->octets, addr_len(addr->family));
+	return store_address_is_elsewhere(dns->store, &a, dns->namespace, dns->name);
+}
+
+/* One that went: false: its time is over. */
+static bool may_linger(struct server_entry *entry, bool has_other, uint64_t now_ms)
+{
+	if (!entry->gone_ms)
+		entry->gone_ms = now_ms;
+	if (has_other && !entry->is_shared)
+		return false;
+	entry->is_shared = has_other;
+	return now_ms - entry->gone_ms < SERVERS_LINGER_MS;
+}
+
+int servers_linger(struct server_set *set, const struct server_set *before, const struct server_service *dns,
+		   uint64_t now_ms)
+{
+	for (size_t i = 0; i < set->count; i++)
+		set->entries[i].is_shared =
+			is_endpoint(&set->entries[i].addr) && is_elsewhere(dns, &set->entries[i].addr);
 	for (size_t i = 0; i < before->count; i++) {
 		struct server_entry entry = before->entries[i];
 		size_t place = find_place(set, &entry.addr);
 		int err;
 
-		if (strcmp(entry.addr.origin, "endpoint") != 0 || is_at(set, place, &entry.addr))
+		if (!is_endpoint(&entry.addr) || is_at(set, place, &entry.addr))
 			continue;
-		if (!entry.gone_ms)
-			entry.gone_ms = now_ms;
-		if (now_ms - entry.gone_ms >= SERVERS_LINGER_MS)
+		if (!may_linger(&entry, is_elsewhere(dns, &entry.addr), now_ms))
 			continue;
 		err = insert(set, place, &entry);
 		if (err)
 			return err;
 	}
 	return 0;
+}
+
+bool servers_any_lingers(const struct server_set *set)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		if (set->entries[i].gone_ms)
+			return true;
+	}
+	return false;
 }

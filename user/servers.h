@@ -7,17 +7,25 @@
 #include "kernel/generation.h"
 #include "kube/store.h"
 
-/* An endpoint of the DNS service that went keeps being answered for this long: sockets are still connected to it. */
+/* An endpoint of the DNS service that went keeps being answered for this long: sockets are still connected to it. Not
+ * when its address has gone to another service meanwhile. */
 #define SERVERS_LINGER_MS 60000
 
 struct server_entry {
 	struct server_addr addr;
 	uint64_t gone_ms; /* since when the cluster does not name it any more; 0: it does */
+	bool is_shared;	  /* an endpoint that another service's slice has had all along: that one is no successor */
 };
 
 struct server_set {
 	struct server_entry *entries; /* heap; sorted, each address and port once */
 	size_t count;
+};
+
+/* --dns-service, and where its objects are. */
+struct server_service {
+	const struct store *store;
+	const char *namespace, *name;
 };
 
 void servers_done(struct server_set *set);
@@ -28,11 +36,15 @@ int servers_add(struct server_set *set, uint8_t family, const uint8_t *octets, u
 /* NS/NAME into its two parts (both labels). false: not of this form. */
 bool servers_parse_service(const char *text, char ret_namespace[64], char ret_name[64]);
 
-/* Adds the service's ClusterIPs with its DNS port, and, above level headless, its ready endpoints with the slice's. */
-int servers_add_service(struct server_set *set, const struct store *store, const char *namespace, const char *name,
-			enum answer_level level);
-/* Endpoints that `before` has and *set lacks are kept for SERVERS_LINGER_MS. now_ms is never 0. */
-int servers_linger(struct server_set *set, const struct server_set *before, uint64_t now_ms);
+/* Adds the service's ClusterIPs with its DNS port, and, above level headless, its ready endpoints with the slice's: of
+ * slices in its own namespace that carry its label. */
+int servers_add_service(struct server_set *set, const struct server_service *dns, enum answer_level level);
+/* Endpoints that `before` has and *set lacks are kept for SERVERS_LINGER_MS, or until their address turns up in another
+ * service's slice. now_ms is never 0. */
+int servers_linger(struct server_set *set, const struct server_set *before, const struct server_service *dns,
+		   uint64_t now_ms);
+/* Whether one of them is kept so. */
+bool servers_any_lingers(const struct server_set *set);
 /* The same addresses, ports and origins. */
 bool servers_equal(const struct server_set *a, const struct server_set *b);
 /* "10.96.0.10:53", "[fd00::a]:53". */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/jsonout.h"
+#include "status_hooks.h"
 
 /* The verdict list with names, in the order of verdict.h. */
 struct verdict_line {
@@ -86,6 +87,11 @@ void status_format_size(uint64_t octets, char ret_text[32])
 	snprintf(ret_text, 32, i ? "%.1f %s" : "%.0f %s", value, units[i]);
 }
 
+bool status_is_former_serving(const struct status_report *r)
+{
+	return !r->status.synced_ms && r->is_alive && r->config.gate == NODENS_GATE_OPEN;
+}
+
 /* ---- text ---- */
 
 struct age_text {
@@ -102,6 +108,68 @@ static struct age_text age_of(const struct status_report *r, uint64_t then_ms)
 	return a;
 }
 
+static void print_synced(FILE *out, const struct status_report *r)
+{
+	const struct nodens_status *s = &r->status;
+
+	if (s->synced_ms)
+		fprintf(out, "synced      for %s", age_of(r, s->synced_ms).text);
+	else if (status_is_former_serving(r))
+		fprintf(out,
+			"synced      no: answers are those of the agent before, until its last heartbeat is too old");
+	else
+		fprintf(out, "synced      no");
+	if (s->last_change_ms)
+		fprintf(out, ", records last changed %s ago", age_of(r, s->last_change_ms).text);
+	fputc('\n', out);
+}
+
+static void print_api_errors(FILE *out, const struct nodens_api_errors *errors)
+{
+	const char *sep = "            errors: ";
+
+#define X(name, meaning)                                                                 \
+	if (errors->name) {                                                              \
+		fprintf(out, "%s" #name " %llu", sep, (unsigned long long)errors->name); \
+		sep = ", ";                                                              \
+	}
+	NODENS_API_ERRORS(X)
+#undef X
+	if (sep[0] == ',')
+		fputc('\n', out);
+}
+
+static void print_api(FILE *out, const struct status_report *r)
+{
+	const struct nodens_api_status *a = &r->status.api;
+	char received[32];
+
+	status_format_size(a->octets, received);
+	fprintf(out, "api         %s, last heard of %s%s\n", a->server, age_of(r, a->event_ms).text,
+		a->event_ms ? " ago" : "");
+	fprintf(out, "            %llu events, %llu relists, %llu reconnects, %s received\n", a->events, a->relists,
+		a->reconnects, received);
+	fprintf(out, "            resource versions: services %s, slices %s\n",
+		a->service_version[0] ? a->service_version : "none", a->slice_version[0] ? a->slice_version : "none");
+	print_api_errors(out, &a->errors);
+}
+
+static void print_source(FILE *out, const struct status_report *r)
+{
+	const struct nodens_status *s = &r->status;
+
+	fprintf(out, "source      %s", s->source);
+	if (s->api.server[0])
+		fputc('\n', out);
+	else
+		fprintf(out, ", read %s ago\n", age_of(r, s->source_ok_ms).text);
+	if (s->source_error_ms)
+		fprintf(out, "            UNREADABLE for %s: %s\n", age_of(r, s->source_error_ms).text,
+			s->source_error);
+	if (s->api.server[0])
+		print_api(out, r);
+}
+
 static void print_agent(FILE *out, const struct status_report *r)
 {
 	const struct nodens_status *s = &r->status;
@@ -115,17 +183,8 @@ static void print_agent(FILE *out, const struct status_report *r)
 		fprintf(out, "gate        open%s\n", r->is_alive ? "" : ", but its deadline is over");
 	else
 		fprintf(out, "gate        %s: %s\n", gate_name(r->config.gate), s->gate_reason);
-	if (s->synced_ms)
-		fprintf(out, "synced      for %s", age_of(r, s->synced_ms).text);
-	else
-		fprintf(out, "synced      no");
-	if (s->last_change_ms)
-		fprintf(out, ", records last changed %s ago", age_of(r, s->last_change_ms).text);
-	fputc('\n', out);
-	fprintf(out, "source      %s, read %s ago\n", s->source, age_of(r, s->source_ok_ms).text);
-	if (s->source_error_ms)
-		fprintf(out, "            UNREADABLE for %s: %s\n", age_of(r, s->source_error_ms).text,
-			s->source_error);
+	print_synced(out, r);
+	print_source(out, r);
 }
 
 static void print_records(FILE *out, const struct status_report *r)
@@ -149,6 +208,8 @@ static void print_records(FILE *out, const struct status_report *r)
 		"freed       %llu blobs ever, %llu in quarantine now, %llu given out again, %llu"
 		" grace periods\n",
 		s->retired_blobs, s->quarantined_blobs, s->reused_blobs, s->grace_periods);
+	if (s->records_note[0])
+		fprintf(out, "iterator    none: %s\n", s->records_note);
 }
 
 static void print_interface(FILE *out, const struct status_interface *i)
@@ -160,19 +221,24 @@ static void print_interface(FILE *out, const struct status_interface *i)
 			status_interface_has_failed(i) ? "FAILED" : "skipped", n->reason);
 		return;
 	}
-	fprintf(out, "  %-16s %-8u %-8s mtu %u%s%s\n", n->name, i->ifindex, hook_name(n->hook), n->mtu,
+	fprintf(out, "  %-16s %-8u %-8s mtu %u%s%s%s\n", n->name, i->ifindex, hook_name(n->hook), n->mtu,
+		n->xdp == NODENS_HOOK_XDP ? ", and xdp" : "",
 		n->flags & NODENS_INTERFACE_PEER ? ", answers into the peer" : "",
 		n->flags & NODENS_INTERFACE_ALLOW ? ", only --allow-from" : "");
+	if (n->reason[0])
+		fprintf(out, "  %-16s %-8s %-8s %s\n", "", "", "", n->reason);
 }
 
 static void print_places(FILE *out, const struct status_report *r)
 {
-	fprintf(out, "\nservers     %zu\n", r->server_count);
+	fprintf(out, "\nservers     %zu%s\n", r->server_count,
+		r->server_count || !r->status.synced_ms ? "" : ": NONE IS KNOWN, everything is passed on");
 	for (size_t i = 0; i < r->server_count; i++)
 		fprintf(out, "  %-48s %s\n", r->servers[i].address, r->servers[i].origin);
 	fprintf(out, "\ninterfaces  %zu\n", r->interface_count);
 	for (size_t i = 0; i < r->interface_count; i++)
 		print_interface(out, &r->interfaces[i]);
+	status_hooks_print_text(out, r->hooks);
 }
 
 static void print_verdicts(FILE *out, const struct status_report *r)
@@ -229,6 +295,29 @@ static void put_state(struct jsonout *j, const struct status_report *r)
 	jsonout_number(j, "source_ok_ms", s->source_ok_ms);
 	jsonout_number(j, "source_error_ms", s->source_error_ms);
 	jsonout_text(j, "source_error", s->source_error);
+	jsonout_text(j, "records_note", s->records_note);
+}
+
+/* Absent with a file. */
+static void put_api(struct jsonout *j, const struct nodens_api_status *a)
+{
+	if (!a->server[0])
+		return;
+	jsonout_open_object(j, "api");
+	jsonout_text(j, "server", a->server);
+	jsonout_number(j, "event_ms", a->event_ms);
+	jsonout_number(j, "events", a->events);
+	jsonout_number(j, "octets", a->octets);
+	jsonout_number(j, "relists", a->relists);
+	jsonout_number(j, "reconnects", a->reconnects);
+	jsonout_text(j, "service_version", a->service_version);
+	jsonout_text(j, "slice_version", a->slice_version);
+	jsonout_open_object(j, "errors");
+#define X(name, meaning) jsonout_number(j, #name, a->errors.name);
+	NODENS_API_ERRORS(X)
+#undef X
+	jsonout_close(j, '}');
+	jsonout_close(j, '}');
 }
 
 static void put_records(struct jsonout *j, const struct status_report *r)
@@ -267,6 +356,7 @@ static void put_interface(struct jsonout *j, const struct status_interface *i)
 	jsonout_number(j, "ifindex", i->ifindex);
 	jsonout_number(j, "mtu", n->mtu);
 	jsonout_text(j, "hook", hook_name(n->hook));
+	jsonout_bool(j, "xdp", n->xdp == NODENS_HOOK_XDP);
 	jsonout_bool(j, "failed", status_interface_has_failed(i));
 	jsonout_bool(j, "peer", n->flags & NODENS_INTERFACE_PEER);
 	jsonout_bool(j, "allow_from", n->flags & NODENS_INTERFACE_ALLOW);
@@ -290,6 +380,7 @@ static void put_places(struct jsonout *j, const struct status_report *r)
 	for (size_t i = 0; i < r->interface_count; i++)
 		put_interface(j, &r->interfaces[i]);
 	jsonout_close(j, ']');
+	status_hooks_put_json(j, r->hooks);
 }
 
 static void put_verdicts(struct jsonout *j, const struct status_report *r)
@@ -310,6 +401,7 @@ void status_print_json(FILE *out, const struct status_report *r)
 	jsonout_init(&j, out);
 	jsonout_open_object(&j, NULL);
 	put_state(&j, r);
+	put_api(&j, &r->status.api);
 	put_records(&j, r);
 	put_places(&j, r);
 	put_verdicts(&j, r);

@@ -6,6 +6,8 @@
 
 #include "kernel/generation.h"
 
+struct status_hooks; /* status_hooks.h */
+
 struct status_interface {
 	uint32_t ifindex;
 	struct nodens_interface entry;
@@ -22,6 +24,7 @@ struct status_report {
 	size_t interface_count;
 	struct nodens_server *servers; /* heap */
 	size_t server_count;
+	struct status_hooks *hooks; /* heap; NULL: not asked */
 	bool is_alive;
 	const char *fault; /* NULL: none */
 };
@@ -32,6 +35,8 @@ void status_print_json(FILE *out, const struct status_report *r);
 void status_print_absent_json(FILE *out, const char *why);
 /* Wanted, and not attached. */
 bool status_interface_has_failed(const struct status_interface *i);
+/* An agent that is not synced yet lets the one before it answer. */
+bool status_is_former_serving(const struct status_report *r);
 /* "3m 12s", "2d 4h"; ret_text holds 32 octets. */
 void status_format_age(uint64_t ms, char ret_text[32]);
 /* "12.5 MiB". */

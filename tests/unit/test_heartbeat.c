@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -68,6 +69,9 @@ static void the_gate_opens_when_no_cause_is_left(void **state)
 	assert_int_equal(config.gate, NODENS_GATE_CLOSED);
 	assert_string_equal(status.gate_reason, "another item");
 	assert_true(gate_shut(&g, GATE_RESUMED, "slept"));
+	assert_true(gate_shut(&g, GATE_DOUBT, "silent"));
+	assert_string_equal(gate_reason(&g), "silent");
+	assert_true(gate_lift(&g, GATE_DOUBT));
 	assert_true(gate_lift(&g, GATE_NAMELESS));
 	assert_int_equal(gate_state(&g), NODENS_GATE_CLOSED);
 	assert_true(gate_lift(&g, GATE_RESUMED));
@@ -77,11 +81,38 @@ static void the_gate_opens_when_no_cause_is_left(void **state)
 	assert_string_equal(status.gate_reason, "");
 }
 
+static uint64_t boot_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
+}
+
+static void standing_still_for_longer_than_the_datapath_waits_is_told_once_and_beats_wait_for_that(void **state)
+{
+	struct timespec boot, monotonic;
+	struct heartbeat h = {.stale_after_ms = 3600000, .hz = 250};
+
+	(void)state;
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	clock_gettime(CLOCK_MONOTONIC, &monotonic);
+	h.asleep_ms = (boot.tv_sec - monotonic.tv_sec) * 1000;
+	assert_false(heartbeat_has_slept(&h)); /* no beat yet */
+	h.beat_ns = boot_ns() - 3599ULL * 1000000000;
+	assert_false(heartbeat_has_slept(&h));
+	h.beat_ns = boot_ns() - 3600ULL * 1000000000;
+	assert_int_equal(heartbeat_beat(&h, NULL), 0); /* nothing is written: there is no generation */
+	assert_true(heartbeat_has_slept(&h));
+	assert_false(heartbeat_has_slept(&h));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_rate_is_the_usual_one_nearby),
 		cmocka_unit_test(beats_come_four_times_before_it_is_stale_and_at_least_each_second),
+		cmocka_unit_test(standing_still_for_longer_than_the_datapath_waits_is_told_once_and_beats_wait_for_that),
 		cmocka_unit_test(the_gate_opens_when_no_cause_is_left),
 	};
 

@@ -229,6 +229,8 @@ static const struct {
 	 "https:// or http://"},
 	{"a server that is a scheme", CONTEXT USERS "clusters: [{name: k, cluster: {server: 'https://'}}]\n",
 	 "https:// or http://"},
+	{"a server without a host", CONTEXT USERS "clusters: [{name: k, cluster: {server: 'https:///'}}]\n",
+	 "https:// or http://"},
 	{"credentials in the URL", CONTEXT USERS "clusters: [{name: k, cluster: {server: 'https://a:b@h'}}]\n",
 	 "no more than scheme"},
 	{"a line break in the URL", CONTEXT USERS "clusters: [{name: k, cluster: {server: \"https://h\\n\"}}]\n",

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lines of the log: form, escaping, levels, cuts. Read back from a file in the place of stderr. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -98,6 +99,32 @@ static void a_line_that_is_too_long_is_cut_and_stays_one_line(void **state)
 	free(text);
 }
 
+static void a_pipe_that_nobody_reads_does_not_stop_the_writer_and_what_is_missing_is_told(void **state)
+{
+	int ends[2], saved = dup(STDERR_FILENO);
+	ssize_t len, rest;
+
+	(void)state;
+	log_init(LOG_LOGFMT, LOG_INFO);
+	assert_int_equal(pipe(ends), 0);
+	assert_true(fcntl(ends[1], F_SETPIPE_SZ, 4096) > 0);
+	dup2(ends[1], STDERR_FILENO);
+	for (int i = 0; i < 200; i++)
+		log_info("one of many lines, of which a page holds some forty or so", LOG_NUM("i", i));
+	len = read(ends[0], captured, sizeof(captured) - 1);
+	log_info("first behind the gap");
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	assert_true(len > 0);
+	rest = read(ends[0], captured + len, sizeof(captured) - 1 - (size_t)len);
+	assert_true(rest > 0);
+	captured[len + rest] = '\0';
+	assert_non_null(strstr(captured, "msg=\"lines were left out of the log: nobody read it\" lines=1"));
+	assert_non_null(strstr(captured, "i=0\n"));
+	close(ends[0]);
+	close(ends[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -106,6 +133,7 @@ int main(void)
 		cmocka_unit_test(lines_below_the_level_are_not_written),
 		cmocka_unit_test(octets_that_are_not_utf8_are_escaped_and_text_in_utf8_is_kept),
 		cmocka_unit_test(a_line_that_is_too_long_is_cut_and_stays_one_line),
+		cmocka_unit_test(a_pipe_that_nobody_reads_does_not_stop_the_writer_and_what_is_missing_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -93,10 +93,24 @@ static void the_same_address_is_there_once_and_all_are_sorted(void **state)
 #define SLICE(name, body)                                                                                   \
 	"{\"apiVersion\":\"discovery.k8s.io/v1\",\"kind\":\"EndpointSlice\",\"metadata\":{\"name\":\"" name \
 	"\",\"namespace\":\"kube-system\",\"labels\":{\"kubernetes.io/service-name\":\"kube-dns\"}}," body "}"
+#define OTHER_SLICE(namespace, name, service, address)                                                            \
+	"{\"apiVersion\":\"discovery.k8s.io/v1\",\"kind\":\"EndpointSlice\",\"metadata\":{\"name\":\"" name       \
+	"\",\"namespace\":\"" namespace "\",\"labels\":{\"kubernetes.io/service-name\":\"" service                \
+					"\"}},\"addressType\":\"IPv4\",\"endpoints\":[{\"addresses\":[\"" address \
+					"\"]}],\"ports\":[{\"name\":\"dns\",\"port\":53,\"protocol\":\"UDP\"}]}"
 #define USUAL_PORTS                                                                                               \
 	"\"ports\":[{\"name\":\"metrics\",\"port\":9153,\"protocol\":\"TCP\"},{\"name\":\"dns-tcp\",\"port\":53," \
 	"\"protocol\":\"TCP\"},"                                                                                  \
 	"{\"name\":\"dns\",\"port\":53,\"protocol\":\"UDP\"}]"
+
+static struct store *new_store(void)
+{
+	struct record_params params = {.level = ANSWER_SERVICES};
+	struct error e = {0};
+
+	assert_int_equal(dns_name_parse("cluster.local", &params.zone, &e), 0);
+	return store_new(&params);
+}
 
 static void put(struct store *s, const char *json)
 {
@@ -154,21 +168,18 @@ static void the_dns_service_gives_cluster_ips_and_endpoints(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct record_params params = {.level = ANSWER_SERVICES};
 		struct server_set all = {0}, few = {0};
-		struct error e = {0};
-		struct store *s;
+		struct store *s = new_store();
+		const struct server_service dns = {s, "kube-system", "kube-dns"};
 
-		assert_int_equal(dns_name_parse("cluster.local", &params.zone, &e), 0);
-		s = store_new(&params);
 		if (rows[i].service)
 			put(s, rows[i].service);
 		if (rows[i].slice)
 			put(s, rows[i].slice);
-		assert_int_equal(servers_add_service(&all, s, "kube-system", "kube-dns", ANSWER_SERVICES), 0);
+		assert_int_equal(servers_add_service(&all, &dns, ANSWER_SERVICES), 0);
 		if (strcmp(text_of(&all), rows[i].services) != 0)
 			fail_msg("%s: %s", rows[i].sentence, text_of(&all));
-		assert_int_equal(servers_add_service(&few, s, "kube-system", "kube-dns", ANSWER_HEADLESS), 0);
+		assert_int_equal(servers_add_service(&few, &dns, ANSWER_HEADLESS), 0);
 		if (strcmp(text_of(&few), rows[i].headless) != 0)
 			fail_msg("%s: %s", rows[i].sentence, text_of(&few));
 		servers_done(&all);
@@ -177,43 +188,161 @@ static void the_dns_service_gives_cluster_ips_and_endpoints(void **state)
 	}
 }
 
-static const uint8_t endpoint[4] = {10, 1, 0, 2}, cluster_ip[4] = {10, 96, 0, 10};
-
-static void an_endpoint_that_went_lingers_and_a_cluster_ip_does_not(void **state)
+/* Everything that could name more addresses for the DNS service, made by somebody else. */
+static void nobody_elses_objects_widen_the_set(void **state)
 {
-	struct server_set before = {0}, after = {0}, later = {0}, last = {0};
+	static const char *const others[] = {
+		"{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"kube-dns\",\"namespace\":"
+		"\"evil\"},"
+		"\"spec\":{\"clusterIP\":\"10.96.6.6\",\"clusterIPs\":[\"10.96.6.6\"]," USUAL_PORTS "}}",
+		"{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"other\",\"namespace\":\"kube-"
+		"system\","
+		"\"labels\":{\"k8s-app\":\"kube-dns\"}},\"spec\":{\"clusterIP\":\"10.96.6.7\",\"clusterIPs\":[\"10.96."
+		"6."
+		"7\"]," USUAL_PORTS "}}",
+		OTHER_SLICE("evil", "a", "kube-dns", "10.6.6.6"),
+		OTHER_SLICE("kube-system", "b", "other", "10.6.6.7"),
+		OTHER_SLICE("kube-system", "kube-dns-x", "", "10.6.6.8"),
+	};
+	struct store *s = new_store();
+	const struct server_service dns = {s, "kube-system", "kube-dns"};
+	struct server_set set = {0};
 
 	(void)state;
-	assert_int_equal(servers_add(&before, AF_INET, endpoint, 53, "endpoint"), 0);
-	assert_int_equal(servers_add(&before, AF_INET, cluster_ip, 53, "cluster-ip"), 0);
-	assert_int_equal(servers_linger(&after, &before, 1000), 0);
-	assert_string_equal(text_of(&after), "10.1.0.2:53 endpoint");
-	assert_int_equal(servers_linger(&later, &after, 1000 + SERVERS_LINGER_MS - 1), 0);
-	assert_string_equal(text_of(&later), "10.1.0.2:53 endpoint");
-	assert_int_equal(servers_linger(&last, &later, 1000 + SERVERS_LINGER_MS), 0);
-	assert_int_equal(last.count, 0);
-	servers_done(&before);
-	servers_done(&after);
-	servers_done(&later);
-	servers_done(&last);
+	put(s, SERVICE("\"clusterIP\":\"10.96.0.10\",\"clusterIPs\":[\"10.96.0.10\"]," USUAL_PORTS));
+	put(s, OTHER_SLICE("kube-system", "kube-dns-a", "kube-dns", "10.1.0.2"));
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		put(s, others[i]);
+	assert_int_equal(servers_add_service(&set, &dns, ANSWER_SERVICES), 0);
+	assert_string_equal(text_of(&set), "10.1.0.2:53 endpoint, 10.96.0.10:53 cluster-ip");
+	servers_done(&set);
+	store_free(s);
+}
+
+/* ---- endpoints that went ---- */
+
+static const uint8_t cluster_ip[4] = {10, 96, 0, 10};
+
+/* Steps of one story: objects change, time passes, and what is answered for. */
+static void step(const struct server_service *dns, struct server_set *set, uint64_t now_ms, const char *expected)
+{
+	struct server_set next = {0};
+
+	assert_int_equal(servers_add_service(&next, dns, ANSWER_SERVICES), 0);
+	assert_int_equal(servers_linger(&next, set, dns, now_ms), 0);
+	if (strcmp(text_of(&next), expected) != 0)
+		fail_msg("at %llu ms: \"%s\", not \"%s\"", (unsigned long long)now_ms, text_of(&next), expected);
+	servers_done(set);
+	*set = next;
+}
+
+#define OURS(address)	 OTHER_SLICE("kube-system", "kube-dns-a", "kube-dns", address)
+#define METRICS(address) OTHER_SLICE("kube-system", "coredns-metrics-a", "coredns-metrics", address)
+#define WEB(address)	 OTHER_SLICE("default", "web-a", "web", address)
+
+static struct store *store_with_dns(void)
+{
+	struct store *s = new_store();
+
+	put(s, SERVICE("\"clusterIP\":\"10.96.0.10\",\"clusterIPs\":[\"10.96.0.10\"]," USUAL_PORTS));
+	put(s, OURS("10.1.0.2"));
+	return s;
+}
+
+static const char both[] = "10.1.0.2:53 endpoint, 10.96.0.10:53 cluster-ip", alone[] = "10.96.0.10:53 cluster-ip";
+
+static void an_endpoint_that_went_lingers_for_its_time(void **state)
+{
+	struct store *s = store_with_dns();
+	const struct server_service dns = {s, "kube-system", "kube-dns"};
+	struct server_set set = {0};
+
+	(void)state;
+	step(&dns, &set, 1, both);
+	assert_false(servers_any_lingers(&set));
+	store_delete(s, KUBE_SLICE, "kube-system", "kube-dns-a");
+	step(&dns, &set, 1000, both);
+	assert_true(servers_any_lingers(&set));
+	step(&dns, &set, 1000 + SERVERS_LINGER_MS - 1, both);
+	step(&dns, &set, 1000 + SERVERS_LINGER_MS, alone);
+	assert_false(servers_any_lingers(&set));
+	servers_done(&set);
+	store_free(s);
+}
+
+static void a_cluster_ip_that_went_is_gone_at_once(void **state)
+{
+	struct store *s = store_with_dns();
+	const struct server_service dns = {s, "kube-system", "kube-dns"};
+	struct server_set set = {0};
+
+	(void)state;
+	step(&dns, &set, 1, both);
+	store_delete(s, KUBE_SERVICE, "kube-system", "kube-dns");
+	step(&dns, &set, 2, "10.1.0.2:53 endpoint");
+	servers_done(&set);
+	store_free(s);
+}
+
+static void an_address_that_another_service_got_is_answered_for_no_longer(void **state)
+{
+	struct store *s = store_with_dns();
+	const struct server_service dns = {s, "kube-system", "kube-dns"};
+	struct server_set set = {0};
+
+	(void)state;
+	step(&dns, &set, 1, both);
+	put(s, OURS("10.1.0.3"));
+	step(&dns, &set, 2, "10.1.0.2:53 endpoint, 10.1.0.3:53 endpoint, 10.96.0.10:53 cluster-ip");
+	put(s, WEB("10.1.0.2"));
+	step(&dns, &set, 3, "10.1.0.3:53 endpoint, 10.96.0.10:53 cluster-ip");
+	/* Going and coming in one step. */
+	store_delete(s, KUBE_SLICE, "kube-system", "kube-dns-a");
+	put(s, WEB("10.1.0.3"));
+	step(&dns, &set, 4, alone);
+	servers_done(&set);
+	store_free(s);
+}
+
+/* Prometheus' service has the same pods, and hears of their end a moment later. */
+static void a_service_that_always_had_the_address_is_no_successor(void **state)
+{
+	struct store *s = store_with_dns();
+	const struct server_service dns = {s, "kube-system", "kube-dns"};
+	struct server_set set = {0};
+
+	(void)state;
+	put(s, METRICS("10.1.0.2"));
+	step(&dns, &set, 1, both);
+	store_delete(s, KUBE_SLICE, "kube-system", "kube-dns-a");
+	step(&dns, &set, 2, both);
+	step(&dns, &set, 3, both);
+	store_delete(s, KUBE_SLICE, "kube-system", "coredns-metrics-a");
+	step(&dns, &set, 4, both);
+	put(s, WEB("10.1.0.2"));
+	step(&dns, &set, 5, alone);
+	servers_done(&set);
+	store_free(s);
 }
 
 static void an_endpoint_that_comes_back_lingers_anew(void **state)
 {
-	struct server_set gone = {0}, back = {0}, gone_again = {0};
+	struct store *s = store_with_dns();
+	const struct server_service dns = {s, "kube-system", "kube-dns"};
+	struct server_set set = {0};
 
 	(void)state;
-	assert_int_equal(servers_add(&gone, AF_INET, endpoint, 53, "endpoint"), 0);
-	gone.entries[0].gone_ms = 1;
-	assert_int_equal(servers_add(&back, AF_INET, endpoint, 53, "endpoint"), 0);
-	assert_int_equal(servers_linger(&back, &gone, 50000), 0);
-	assert_int_equal(back.count, 1);
-	assert_int_equal(servers_linger(&gone_again, &back, 100000), 0);
-	assert_int_equal(gone_again.entries[0].gone_ms, 100000);
-	assert_true(servers_equal(&back, &gone_again));
-	servers_done(&gone);
-	servers_done(&back);
-	servers_done(&gone_again);
+	step(&dns, &set, 1, both);
+	store_delete(s, KUBE_SLICE, "kube-system", "kube-dns-a");
+	step(&dns, &set, 2, both);
+	put(s, OURS("10.1.0.2"));
+	step(&dns, &set, 50000, both);
+	assert_false(servers_any_lingers(&set));
+	store_delete(s, KUBE_SLICE, "kube-system", "kube-dns-a");
+	step(&dns, &set, 100000, both);
+	step(&dns, &set, 100000 + SERVERS_LINGER_MS - 1, both);
+	servers_done(&set);
+	store_free(s);
 }
 
 static void no_more_than_the_map_holds(void **state)
@@ -244,6 +373,8 @@ static void the_service_is_namespace_and_name(void **state)
 	assert_false(servers_parse_service("kube-system/", ns, name));
 	assert_false(servers_parse_service("a/b/c", ns, name));
 	assert_false(servers_parse_service("A/b", ns, name));
+	assert_false(servers_parse_service("kube-system/-dns", ns, name));
+	assert_false(servers_parse_service("kube-/dns", ns, name));
 	assert_false(
 		servers_parse_service("a/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", ns, name));
 }
@@ -254,7 +385,11 @@ int main(void)
 		cmocka_unit_test(flags_name_an_address_and_perhaps_a_port),
 		cmocka_unit_test(the_same_address_is_there_once_and_all_are_sorted),
 		cmocka_unit_test(the_dns_service_gives_cluster_ips_and_endpoints),
-		cmocka_unit_test(an_endpoint_that_went_lingers_and_a_cluster_ip_does_not),
+		cmocka_unit_test(nobody_elses_objects_widen_the_set),
+		cmocka_unit_test(an_endpoint_that_went_lingers_for_its_time),
+		cmocka_unit_test(a_cluster_ip_that_went_is_gone_at_once),
+		cmocka_unit_test(an_address_that_another_service_got_is_answered_for_no_longer),
+		cmocka_unit_test(a_service_that_always_had_the_address_is_no_successor),
 		cmocka_unit_test(an_endpoint_that_comes_back_lingers_anew),
 		cmocka_unit_test(no_more_than_the_map_holds),
 		cmocka_unit_test(the_service_is_namespace_and_name),

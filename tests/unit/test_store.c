@@ -572,6 +572,40 @@ static void slices_are_listed_in_the_order_of_their_names(void **state)
 	store_free(s);
 }
 
+static void put_headless_broken(struct store *s, bool is_broken, int changed)
+{
+	struct draft d;
+
+	draft_service(&d, "one", KUBE_HEADLESS);
+	d.o.broken = is_broken ? (char *)"a test says so" : NULL;
+	assert_int_equal(put(s, &d), changed);
+}
+
+static void who_is_not_understood_is_told_when_it_changes(void **state)
+{
+	struct store *s = make_store(ANSWER_SERVICES);
+	uint64_t version = store_broken_version(s);
+	char names[64] = "";
+
+	(void)state;
+	put_slice(s, "a", "one", 1, NULL);
+	put_headless_broken(s, false, 1);
+	assert_int_equal(store_broken_version(s), version);
+	put_headless_broken(s, true, 1);
+	assert_true(store_broken_version(s) > version);
+	version = store_broken_version(s);
+	put_headless_broken(s, true, 0);
+	put_slice(s, "b", "one", 1, NULL);
+	assert_int_equal(store_broken_version(s), version);
+	store_each_broken(s, join_name, names);
+	assert_string_equal(names, "one ");
+	put_headless_broken(s, false, 1);
+	assert_true(store_broken_version(s) > version);
+	store_each_broken(s, join_name, names);
+	assert_string_equal(names, "one ");
+	store_free(s);
+}
+
 /* ---- random runs ---- */
 
 static uint64_t random_state;
@@ -792,6 +826,12 @@ static void compare_tables(struct table *have, struct table *want, uint64_t seed
 	}
 }
 
+static void count_broken(void *ctx, const struct kube_object *o)
+{
+	assert_non_null(o->broken);
+	++*(size_t *)ctx;
+}
+
 static void compare_with_fresh(struct store *s, const struct model *m, struct table *have, enum answer_level level,
 			       uint64_t seed, int step)
 {
@@ -799,6 +839,7 @@ static void compare_with_fresh(struct store *s, const struct model *m, struct ta
 	struct table want = {.puts = 0}, again = {.puts = 0};
 	struct store_sink want_sink = sink_of(&want), again_sink = sink_of(&again);
 	struct store_stats a, b;
+	size_t broken = 0;
 
 	fill_fresh(fresh, m);
 	assert_int_equal(store_emit_all(fresh, &want_sink), 0);
@@ -808,6 +849,8 @@ static void compare_with_fresh(struct store *s, const struct model *m, struct ta
 	store_stats(s, &a);
 	store_stats(fresh, &b);
 	assert_memory_equal(&a, &b, sizeof(a));
+	store_each_broken(s, count_broken, &broken);
+	assert_int_equal(broken, a.broken);
 	store_free(fresh);
 	table_done(&want);
 	table_done(&again);
@@ -889,6 +932,7 @@ int main(void)
 		cmocka_unit_test(no_ptr_at_level_headless),
 		cmocka_unit_test(a_replacement_deletes_what_was_not_put),
 		cmocka_unit_test(slices_are_listed_in_the_order_of_their_names),
+		cmocka_unit_test(who_is_not_understood_is_told_when_it_changes),
 		cmocka_unit_test(any_order_of_changes_gives_what_a_fresh_store_gives),
 	};
 

@@ -2,6 +2,8 @@
 /* Structured logging: one line is formatted in memory and written at once, so that lines never mix. */
 #include "base/log.h"
 
+#include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -173,19 +175,63 @@ void log_init(enum log_format format, enum log_level level)
 	log_level = level;
 }
 
+/* ---- writing: a reader that stands still (a full pipe) must not stop the agent; lines are dropped meanwhile ---- */
+
+static uint64_t dropped_lines;
+static bool is_cut; /* the last line has no end yet */
+
+/* Pieces that a pipe takes whole once it has room. false: it has none. */
+static bool put_octets(const char *text, size_t len)
+{
+	struct pollfd stderr_poll = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	while (len > 0) {
+		ssize_t n =
+			poll(&stderr_poll, 1, 0) > 0 ? write(STDERR_FILENO, text, len < PIPE_BUF ? len : PIPE_BUF) : -1;
+
+		if (n < 0)
+			return false;
+		text += n;
+		len -= (size_t)n;
+		is_cut = len > 0;
+	}
+	return true;
+}
+
+static void format_line(struct line *l, enum log_level level, const char *msg, const struct log_field *fields, size_t n)
+{
+	l->len = 0;
+	if (log_format == LOG_JSON)
+		put_json(l, level, msg, fields, n);
+	else
+		put_logfmt(l, level, msg, fields, n);
+	l->text[l->len++] = '\n';
+}
+
+static bool tell_dropped(void)
+{
+	const struct log_field count = LOG_NUM("lines", dropped_lines);
+	struct line l;
+
+	if (is_cut && !put_octets("\n", 1))
+		return false;
+	format_line(&l, LOG_WARN, "lines were left out of the log: nobody read it", &count, 1);
+	if (!put_octets(l.text, l.len))
+		return false;
+	dropped_lines = 0;
+	return true;
+}
+
 void log_write(enum log_level level, const char *msg, const struct log_field *fields, size_t n)
 {
 	struct line l;
 
 	if (level < log_level)
 		return;
-	l.len = 0;
-	if (log_format == LOG_JSON)
-		put_json(&l, level, msg, fields, n);
-	else
-		put_logfmt(&l, level, msg, fields, n);
-	l.text[l.len++] = '\n';
-	/* Nobody can be told when stderr does not take it. */
-	if (write(STDERR_FILENO, l.text, l.len) < 0)
-		return;
+	if (!dropped_lines || tell_dropped()) {
+		format_line(&l, level, msg, fields, n);
+		if (put_octets(l.text, l.len))
+			return;
+	}
+	dropped_lines++;
 }

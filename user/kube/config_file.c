@@ -111,11 +111,15 @@ static void file_or_data(const struct section *s, const char *key, char **ret_fi
 
 /* ---- cluster ---- */
 
+/* And something behind it that may be a host. */
 static bool has_scheme(const char *url, const char *const *schemes)
 {
-	for (; *schemes; schemes++)
-		if (!strncmp(url, *schemes, strlen(*schemes)) && url[strlen(*schemes)])
+	for (; *schemes; schemes++) {
+		size_t len = strlen(*schemes);
+
+		if (!strncmp(url, *schemes, len) && url[len] && url[len] != '/')
 			return true;
+	}
 	return false;
 }
 

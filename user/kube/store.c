@@ -16,6 +16,9 @@ struct slot {
 	struct ptr_owner owner; /* holds the object */
 	struct entry *entry;	/* NULL: a slice without a service */
 	uint64_t round;		/* the replacement it was last put in */
+	/* Among those whose object is broken. broken_back: the pointer that points here; NULL: it is not broken. */
+	struct slot *next_broken;
+	struct slot **broken_back;
 };
 
 /* What belongs to one service name: kept while anything does, or while it has to be flushed. */
@@ -39,6 +42,8 @@ struct store {
 	struct hmap entries;
 	struct entry *dirty_first;
 	struct entry *dirty_last;
+	struct slot *first_broken;
+	uint64_t broken_version;
 	struct ptr_table ptr; /* unused at ANSWER_HEADLESS */
 	struct store_stats stats;
 	uint64_t round;
@@ -310,6 +315,26 @@ static void count_object(struct store *s, const struct kube_object *o, size_t on
 		ptr_touch_all(&s->ptr);
 }
 
+/* After its object was exchanged. */
+static void list_broken(struct store *s, struct slot *slot, bool was_broken)
+{
+	bool is_broken = slot->owner.object && slot->owner.object->broken;
+
+	s->broken_version += was_broken || is_broken;
+	if (slot->broken_back && !is_broken) {
+		*slot->broken_back = slot->next_broken;
+		if (slot->next_broken)
+			slot->next_broken->broken_back = slot->broken_back;
+		slot->broken_back = NULL;
+	} else if (!slot->broken_back && is_broken) {
+		slot->next_broken = s->first_broken;
+		if (slot->next_broken)
+			slot->next_broken->broken_back = &slot->next_broken;
+		slot->broken_back = &s->first_broken;
+		s->first_broken = slot;
+	}
+}
+
 /* Everything that can fail about a change of old to new (either may be NULL). */
 static int prepare(struct store *s, struct entry *old_entry, const struct kube_object *old, struct entry *new_entry,
 		   const struct kube_object *new, struct ptr_change *change)
@@ -336,11 +361,12 @@ static void commit(struct store *s, struct slot *slot, struct entry *new_entry, 
 	if (old && is_moved)
 		entry_leave(s, slot);
 	slot->owner.object = new;
-	if (new && is_moved)
+	if (new &&is_moved)
 		entry_join(new_entry, slot);
 	/* The new one first, so that the number of unknown ones does not pass zero in between. */
 	count_object(s, new, 1);
 	count_object(s, old, (size_t)-1);
+	list_broken(s, slot, old && old->broken);
 	kube_object_free(old);
 }
 
@@ -537,12 +563,19 @@ void store_each_slice_of(const struct store *s, const char *namespace, const cha
 		fn(ctx, e->slices[i]->owner.object);
 }
 
+bool store_address_is_elsewhere(const struct store *s, const struct kube_addr *addr, const char *namespace,
+				const char *service)
+{
+	return ptr_is_held_elsewhere(&s->ptr, addr, namespace, service);
+}
+
+uint64_t store_broken_version(const struct store *s)
+{
+	return s->broken_version;
+}
+
 void store_each_broken(const struct store *s, void (*fn)(void *ctx, const struct kube_object *object), void *ctx)
 {
-	for (struct hmap_node *n = hmap_first(&s->slots); n; n = hmap_next(&s->slots, n)) {
-		const struct kube_object *o = hmap_entry(n, struct slot, node)->owner.object;
-
-		if (o->broken)
-			fn(ctx, o);
-	}
+	for (const struct slot *slot = s->first_broken; slot; slot = slot->next_broken)
+		fn(ctx, slot->owner.object);
 }

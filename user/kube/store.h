@@ -51,5 +51,11 @@ const struct kube_object *store_find(const struct store *s, enum kube_kind kind,
 /* All slices of a service, for server addresses (--dns-service): calls fn for each. */
 void store_each_slice_of(const struct store *s, const char *namespace, const char *service,
 			 void (*fn)(void *ctx, const struct kube_object *slice), void *ctx);
-/* Calls fn for each object with `broken` set. */
+/* Whether a slice of another service than this one (or of none) has the address at a ready endpoint. Never at level
+ * headless, where addresses are not kept. */
+bool store_address_is_elsewhere(const struct store *s, const struct kube_addr *addr, const char *namespace,
+				const char *service);
+/* Grows whenever the objects with `broken` set, or their causes, may have become others. */
+uint64_t store_broken_version(const struct store *s);
+/* Calls fn for each object with `broken` set; costs as much as there are of these. */
 void store_each_broken(const struct store *s, void (*fn)(void *ctx, const struct kube_object *object), void *ctx);

@@ -327,6 +327,22 @@ void ptr_commit(struct ptr_table *t, const struct ptr_owner *owner, struct ptr_c
 	*c = (struct ptr_change){0};
 }
 
+bool ptr_is_held_elsewhere(const struct ptr_table *t, const struct kube_addr *addr, const char *namespace,
+			   const char *service)
+{
+	struct ptr_node *n = node_find(t, addr, addr_hash(addr));
+
+	for (uint32_t i = 0; n && i < n->count; i++) {
+		const struct holder *h = &node_holders(n)[i];
+		const struct kube_object *o = h->owner->object;
+
+		if (h->endpoint != NO_ENDPOINT &&
+		    (strcmp(o->slice.service, service) != 0 || strcmp(o->namespace, namespace) != 0))
+			return true;
+	}
+	return false;
+}
+
 void ptr_touch_all(struct ptr_table *t)
 {
 	for (struct hmap_node *n = hmap_first(&t->nodes); n; n = hmap_next(&t->nodes, n))
@@ -419,8 +435,7 @@ int ptr_flush(struct ptr_table *t, const struct record_params *params, bool is_p
 	return 0;
 }
 
-int ptr_emit_all(struct ptr_table *t, const struct record_params *params, bool is_passed,
-		 const struct store_sink *sink)
+int ptr_emit_all(struct ptr_table *t, const struct record_params *params, bool is_passed, const struct store_sink *sink)
 {
 	for (struct hmap_node *node = hmap_first(&t->nodes); node; node = hmap_next(&t->nodes, node)) {
 		struct ptr_node *n = hmap_entry(node, struct ptr_node, node);

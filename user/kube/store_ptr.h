@@ -41,6 +41,10 @@ int ptr_prepare(struct ptr_table *t, const struct kube_object *old, const struct
 void ptr_commit(struct ptr_table *t, const struct ptr_owner *owner, struct ptr_change *change);
 void ptr_cancel(struct ptr_table *t, struct ptr_change *change);
 
+/* Whether a slice of another service than this one, or of none, holds the address. */
+bool ptr_is_held_elsewhere(const struct ptr_table *t, const struct kube_addr *addr, const char *namespace,
+			   const char *service);
+
 void ptr_touch_all(struct ptr_table *t);
 /* is_passed: no PTR can be known to be whole. */
 int ptr_flush(struct ptr_table *t, const struct record_params *params, bool is_passed, const struct store_sink *sink);
