@@ -1,14 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs the Debian packages that building, testing and the demo need: tests/packages.sh [build] [test] [demo] [vm]
+# Installs the Debian packages that building, testing and the demo need: tests/packages.sh [build] [test] [demo] [image] [vm]
 # Nothing is touched when all are there. Needs root (or sudo) only to install.
 set -eu
 
 BUILD="gcc libc6-dev make pkg-config clang llvm bpftool libbpf-dev libelf-dev zlib1g-dev libcjson-dev libmnl-dev
     libcurl4-openssl-dev libyaml-dev"
-TEST="libcmocka-dev libssl-dev openssl python3 python3-dnspython python3-seccomp iproute2 ethtool iptables procps util-linux wget
+TEST="libcmocka-dev libclang-rt-dev libssl-dev openssl python3 python3-dnspython python3-seccomp iproute2 ethtool iptables nftables conntrack procps util-linux wget
     bind9-dnsutils bind9-utils knot knot-dnsutils knot-dnssecutils shellcheck"
 DEMO="iproute2 procps util-linux bind9-dnsutils knot dnsperf"
+IMAGE="buildah mmdebstrap"
 VM="qemu-system-x86 busybox-static cpio"
 
 wanted=
@@ -17,8 +18,9 @@ for group in "${@:-build}"; do
     build) wanted="$wanted $BUILD" ;;
     test) wanted="$wanted $TEST" ;;
     demo) wanted="$wanted $DEMO" ;;
+    image) wanted="$wanted $IMAGE" ;;
     vm) wanted="$wanted $VM" ;;
-    *) echo "usage: tests/packages.sh [build] [test] [demo] [vm]" >&2; exit 2 ;;
+    *) echo "usage: tests/packages.sh [build] [test] [demo] [image] [vm]" >&2; exit 2 ;;
     esac
 done
 
