@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Packages, tests, benchmarks, demo, linting. Included by the Makefile.
 
-.PHONY: packages packages-build packages-test packages-demo check check-san check-examples check-datapath check-netns \
-	test test-long test-builds bench-datapath demo demo-shell demo-build fmt lint
+.PHONY: packages packages-build packages-test packages-demo check check-san check-examples check-datapath check-netns check-mutants \
+	test test-long test-builds bench-datapath bench-update demo demo-shell demo-build fmt lint
 
 SAN_BUILD := $(BUILD)/san
 SAN_KINDS := address,undefined
@@ -41,6 +41,9 @@ check-datapath: all test-programs ## the datapath by test runs in the kernel (ro
 check-netns: all test-programs ## the agent and real packets in network namespaces (root)
 	$(Q)BUILD=$(BUILD) tests/run netns
 
+check-mutants: packages-test ## one fault at a time in a copy of the tree: which test notices (root, minutes)
+	$(Q)BUILD=$(BUILD) tests/run mutants
+
 # A make of its own, so that what packages-test installed is seen (pkg-config is asked when the Makefile is read).
 test-builds: packages-test
 	@echo "build: agent and tests"
@@ -48,13 +51,20 @@ test-builds: packages-test
 	@echo "build: the same with sanitizers"
 	@$(SUB) $(JOBS) BUILD=$(SAN_BUILD) SAN=$(SAN_KINDS) all test-programs
 
-SUITES := unit unit@$(SAN_BUILD) examples datapath netns
+SUITES := unit unit@$(SAN_BUILD) examples datapath netns survive
+# What has a longer variant that shows more, and what is too long for every time.
+FILES_LONG := $(addprefix tests/,netns/test_torn.py netns/test_interfaces.py netns/test_iterator.py kube/test_real_random.py kube/test_real_restart.py \
+	kube/test_fake_servers.py survive/test_api.py survive/test_churn.py survive/test_crash.py survive/test_limits.py survive/test_rounds.py)
+SUITES_LONG := mutants fuzz
 
 test: test-builds ## all tests, from nothing, within ten minutes (root)
 	@BUILD=$(BUILD) LONG=0 tests/run $(SUITES)
 
-test-long: test-builds ## the same tests in their longer variants (root)
-	@BUILD=$(BUILD) LONG=1 tests/run $(SUITES)
+test-long: test-builds ## what takes longer: torture, faults, fuzzing, other kernels, half an hour (root)
+	@BUILD=$(BUILD) LONG=1 tests/run $(SUITES_LONG) $(FILES_LONG)
+
+bench-update: $(BUILD)/bench/bench_update ## time from a watch event to the new answer in the map (root)
+	$(Q)$(BUILD)/bench/bench_update
 
 bench-datapath: $(BUILD)/bench/bench_datapath ## ns per answer over a bare reflector (root)
 	$(Q)$(BUILD)/bench/bench_datapath
@@ -91,4 +101,7 @@ compile_commands.json: ## for editors and clangd
 	$(say) JSON $@
 
 include mk/torn.mk
+include mk/survive.mk
 include mk/vm.mk
+include mk/kube.mk
+include mk/fuzz.mk

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make demo` as a user sees it: it ends by itself in less than a minute and shows what it promises."""
 # timeout: 130 130
+# alone
 
 import os
 import re

@@ -31,7 +31,7 @@ LARGE = ((110, BOTH), (150, IPV4), (260, IPV6), (400, BOTH), (1000, IPV4))
 WORLDS = ((True, 5, 6, LARGE, 4, 0.1), (False, 30, 6, LARGE, 4, 0.1)) if LONG else (
 	(True, 5, 2, ((120, BOTH), (300, IPV4)), 3, 0.03), (False, 30, 1, ((150, IPV6),), 2, 0.03))
 CHANGES = 60  # writes a round
-MOST = 8000 if LONG else 1500  # questions after a round
+MOST = 3000 if LONG else 1500  # questions after a round
 LEAST = {"A": 300, "AAAA": 200, "SRV": 200, "PTR of IPv4": 200, "PTR of IPv6": 100, "NODATA": 300, "truncated": 20}
 
 

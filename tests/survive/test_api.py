@@ -25,7 +25,7 @@ import tap
 from agent import OTHER_LAYOUT, STALE_AFTER_S, Agent, History
 
 LONG = os.environ.get("LONG") == "1"
-ROUNDS = 48 if LONG else 8
+ROUNDS = 24 if LONG else 8
 SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 SHAPE = load.Shape(50, 1, 12)
 RATE = 20_000

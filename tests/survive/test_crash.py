@@ -25,7 +25,7 @@ from agent import OTHER_LAYOUT, SIGTERM_WITHIN_S, Agent
 from test_limits import STALE_AFTER_S, Filling, fillers, status
 
 LONG = os.environ.get("LONG") == "1"
-STARTS, SWITCHES = (300, 100) if LONG else (40, 10)
+STARTS, SWITCHES = (120, 40) if LONG else (40, 10)
 SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 SHAPE = load.Shape(50, 1, 12)
 RATE = 10_000
