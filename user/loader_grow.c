@@ -277,6 +277,8 @@ int loader_grow(struct loader *l, struct error *e)
 		err = switch_to(l, fresh, e);
 	if (err)
 		return give_up(l, need, err, e);
+	/* It was filled with all there is. To render and compare each of them once more took longer than all the rest. */
+	store_forget_changes(l->params.store);
 	l->is_refused = false;
 	l->retry_ticks = 0;
 	if (l->unfit.count || l->live->keeps_unfit)

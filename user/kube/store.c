@@ -515,6 +515,21 @@ int store_flush(struct store *s, const struct store_sink *sink)
 	return has_ptr(s) ? ptr_flush(&s->ptr, &s->params, ptr_is_passed(s), sink) : 0;
 }
 
+void store_forget_changes(struct store *s)
+{
+	while (s->dirty_first) {
+		struct entry *e = s->dirty_first;
+
+		s->dirty_first = e->next_dirty;
+		e->is_dirty = false;
+		owners_done(&e->old);
+		entry_drop_if_unused(s, e);
+	}
+	s->dirty_last = NULL;
+	if (has_ptr(s))
+		ptr_forget_changes(&s->ptr);
+}
+
 static int emit_set(void *ctx, const struct record_set *set)
 {
 	const struct store_sink *sink = ctx;

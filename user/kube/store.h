@@ -44,6 +44,9 @@ int store_replace_end(struct store *s);
 int store_flush(struct store *s, const struct store_sink *sink);
 /* Emits everything (a fresh generation); what is dirty stays dirty. */
 int store_emit_all(struct store *s, const struct store_sink *sink);
+/* The sink has everything as it is now, and nothing else (a fresh generation took the place of the old one): nothing is
+ * left to flush. */
+void store_forget_changes(struct store *s);
 
 void store_stats(const struct store *s, struct store_stats *ret_stats);
 /* The object or NULL; valid until the next change. */

@@ -435,6 +435,18 @@ int ptr_flush(struct ptr_table *t, const struct record_params *params, bool is_p
 	return 0;
 }
 
+void ptr_forget_changes(struct ptr_table *t)
+{
+	while (t->dirty_first) {
+		struct ptr_node *n = t->dirty_first;
+
+		t->dirty_first = n->next_dirty;
+		n->is_dirty = false;
+		node_drop_if_unused(t, n);
+	}
+	t->dirty_last = NULL;
+}
+
 int ptr_emit_all(struct ptr_table *t, const struct record_params *params, bool is_passed, const struct store_sink *sink)
 {
 	for (struct hmap_node *node = hmap_first(&t->nodes); node; node = hmap_next(&t->nodes, node)) {

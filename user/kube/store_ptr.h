@@ -48,5 +48,7 @@ bool ptr_is_held_elsewhere(const struct ptr_table *t, const struct kube_addr *ad
 void ptr_touch_all(struct ptr_table *t);
 /* is_passed: no PTR can be known to be whole. */
 int ptr_flush(struct ptr_table *t, const struct record_params *params, bool is_passed, const struct store_sink *sink);
+/* What is dirty is so no longer. */
+void ptr_forget_changes(struct ptr_table *t);
 int ptr_emit_all(struct ptr_table *t, const struct record_params *params, bool is_passed,
 		 const struct store_sink *sink);
