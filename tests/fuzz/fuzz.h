@@ -40,7 +40,7 @@ static inline uint8_t fuzz_take_u8(struct fuzz_input *in)
 /* A copy of the first len octets (or what there is) with exactly that many, so that reading behind it is seen. free() it. */
 static inline char *fuzz_copy(const uint8_t *data, size_t len)
 {
-	char *copy = malloc(len ? len : 1);
+	char *copy = calloc(1, len ? len : 1);
 
 	FUZZ_CHECK(copy, "memory");
 	for (size_t i = 0; i < len; i++)
