@@ -41,6 +41,16 @@ static const char *tail_of(const char *log)
 	return at;
 }
 
+/* The line "processed N insns (limit …", which Linux 7.2 precedes with others that begin alike. */
+static const char *statistics_of(const char *log)
+{
+	const char *at = strstr(log, " insns (limit ");
+
+	while (at && at > log && at[-1] != '\n')
+		at--;
+	return at ?: log;
+}
+
 /* The caller's (bpf_object__destroy_skeleton). */
 static struct bpf_object_skeleton *open_datapath(void)
 {
@@ -85,7 +95,7 @@ static int report(open_fn open_object, size_t wanted, unsigned int level, size_t
 		err = bpf_object__load_skeleton(skel);
 	}
 	if (p && !err)
-		printf("%s: %zu instructions; %s", bpf_program__name(p), bpf_program__insn_cnt(p), strstr(log, "processed ") ?: log);
+		printf("%s: %zu instructions; %s", bpf_program__name(p), bpf_program__insn_cnt(p), statistics_of(log));
 	else if (p && level == LOG_STEPS)
 		printf("%s: refused: %s\n%s\n", bpf_program__name(p), strerror(-err), tail_of(log));
 	bpf_object__destroy_skeleton(skel);

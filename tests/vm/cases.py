@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # timeout: 120 120
 """
-The agent on this kernel, from the verifier to `nodens detach`: what depends on the kernel's version. Runs in the guests of
+The agent on this kernel, from its start to `nodens detach`: what depends on the kernel's version. Runs in the guests of
 test_kernels.py; on a machine only while nobody else loads programs there.
 """
 
@@ -17,16 +17,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
 import bpf
+import hooks
 import node
 import packet
 import podnet
+import tagged
 import tap
 from lab import NAME, OBJECTS, UNKNOWN, Lab, ask_all
 from message import Question
 
-# The kernel allows 1,000,000; half of it is left for compilers and kernels that we do not know.
-PROCESSED_MAX = 500_000
-VERIFIER = Path(os.environ.get("VERIFIER") or Path(node.binary()).parent / "tests/tools/verifier")
+CONFINE = Path(__file__).resolve().parents[1] / "lib/confine.py"
 
 THREE4, THREE6 = ["10.1.0.1", "10.1.0.2", "10.1.0.3"], ["fd00:1::1", "fd00:1::2"]
 TARGETS = ["h1", "h2", "h3"]
@@ -40,16 +40,39 @@ def hook_wanted():
 	return "tcx" if kernel_version() >= (6, 6) else "clsact"
 
 
-# ---- verifier ----
+# ---- privileges ----
 
 
-def test_verifier(t):
-	done = subprocess.run([VERIFIER], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-	t.note(done.stdout)
-	t.equal(done.returncode, 0, "the verifier takes every program")
-	counts = {name: int(count) for name, count in re.findall(r"^(\w+): .*?processed (\d+) insns", done.stdout, re.MULTILINE)}
-	t.equal(sorted(counts), ["nodens_clock", "nodens_explain", "nodens_tc"], "each program tells its cost")
-	t.ok(max(counts.values(), default=0) <= PROCESSED_MAX, "no program costs the verifier more than %d instructions" % PROCESSED_MAX, counts)
+def capabilities():
+	"""What the agent is documented to need."""
+	return ("CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON") + (("CAP_SYS_RESOURCE",) if counts_memlock() else ())
+
+
+def counts_memlock():
+	return kernel_version() < (5, 11)
+
+
+def confined(command, having):
+	return ["/usr/bin/python3", str(CONFINE), "", ",".join(having), *map(str, command)]
+
+
+class ConfinedLab(Lab):
+	"""The agent as a container runtime runs it: these capabilities, 8 MiB of locked memory, a read-only root."""
+
+	def _spawn(self, notify_path):
+		command = [node.binary(), "run", "--source", "file:%s" % self.file, *self.servers, *self.interfaces, "--bpffs", str(self.dir)]
+		self.process = subprocess.Popen(confined(command, capabilities()), stdout=self.log, stderr=self.log, preexec_fn=self.before_exec,
+						env={**os.environ, "NOTIFY_SOCKET": notify_path})
+
+
+def test_privileges(t, lab):
+	t.note("the agent runs with %s and no other" % ", ".join(capabilities()))
+	for missing in capabilities():
+		folder = lab.dir.parent / "aside"
+		command = [node.binary(), "run", "--source", "file:%s" % lab.file, *lab.servers, "--bpffs", folder]
+		done = subprocess.run(confined(command, [x for x in capabilities() if x != missing]), stdout=subprocess.PIPE,
+				      stderr=subprocess.STDOUT, text=True, check=False, timeout=node.READY_WITHIN_S)
+		t.ok(done.returncode == 1 and missing in done.stdout, "without %s: exit 1, and it is named" % missing, done.stdout)
 
 
 # ---- hook ----
@@ -112,7 +135,7 @@ def test_many(t, lab):
 	for family in (4, 6):
 		with t.case("every kind of answer over IPv%d, checked in full; checksums by the pod's stack" % family):
 			errors = podnet.checksum_errors(lab.pod)
-			ask_all(lab.pod, family, 50)
+			ask_all(lab.pod, family, 10)
 			assert podnet.checksum_errors(lab.pod) == errors
 
 
@@ -121,7 +144,7 @@ def test_dropping_egress(t, lab):
 	# Below Linux 5.11 the limit counts for BPF.
 	resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 	pin = node.Node.scratch.path / "bpf" / "drop"
-	bpf.obj_pin(bpf.prog_load_verdict(bpf.TC_ACT_SHOT, "test_drop"), pin)
+	hooks.pin_program(pin, bpf.TC_ACT_SHOT, "test_drop")
 	had_qdisc = "clsact" in podnet.run("tc qdisc show dev " + lab.pod.name)
 	if not had_qdisc:
 		podnet.run("tc qdisc add dev %s clsact" % lab.pod.name)
@@ -158,6 +181,21 @@ def test_commands(t, lab):
 	t.ok(done.returncode == 0 and all(x in done.stdout for x in THREE4 + THREE6), "nodens records reads the loaded maps", done.stdout[:2000])
 
 
+# ---- records by the kernel alone ----
+
+
+def test_iterator(t, lab):
+	path, note = lab.dir / "current" / "records", lab.status()["records_note"]
+	if not path.exists():
+		t.ok(note and nodens(lab, "status").stdout.count(note) == 1, "no records to read with cat: status tells why, once", note)
+		t.note("no iterator: " + note)
+		return
+	text = podnet.run("cat", path)
+	wanted = ["%s. 5 IN %s %s" % (NAME % "three", qtype, address) for qtype, found in (("A", THREE4), ("AAAA", THREE6)) for address in found]
+	t.none_of([line for line in wanted if line not in text.splitlines()], "cat DIR/current/records has the records")
+	t.equal(note, "", "and status complains of nothing")
+
+
 # ---- the end ----
 
 
@@ -188,11 +226,11 @@ def test_detach(t, lab, before):
 
 def main(t):
 	node.enter_namespaces()
-	test_verifier(t)
 	before = loaded()
-	with Lab(OBJECTS) as lab:
-		for test in (test_hook, test_dig, test_many, test_dropping_egress, test_commands):
+	with ConfinedLab(OBJECTS) as lab:
+		for test in (test_hook, test_dig, test_many, test_dropping_egress, test_commands, test_iterator, test_privileges):
 			test(t, lab)
+		tagged.test_tagged(t, lab, "through a veth")
 		test_detach(t, lab, before)
 
 

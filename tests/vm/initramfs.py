@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A root file system for a guest, as the kernel takes it: a compressed cpio archive ("newc"; several may follow one another)."""
+"""
+A root file system for a guest, as the kernel takes it: a cpio archive ("newc"; several may follow one another). Not
+compressed, as unpacking would be emulated.
+"""
 
-import gzip
 import os
 import re
 import stat
@@ -53,7 +55,7 @@ class Initramfs:
 				self.copy(Path(folder, name), base / Path(folder, name).relative_to(source))
 
 	def write(self, path):
-		with open(path, "wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1, mtime=0) as out:
+		with open(path, "wb") as out:
 			for number, (name, (mode, contents)) in enumerate(self.entries.items(), 1):
 				out.write(header(number, mode, len(contents), name) + padded(contents))
 			out.write(header(0, 0, 0, "TRAILER!!!"))
