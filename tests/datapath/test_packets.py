@@ -711,6 +711,21 @@ def check_settings(tap_):
             assert got == want, got
 
 
+def check_collisions(tap_):
+    """The hash folds case by one bit, so that an underscore and DEL are one octet to it: names with the same hash by construction. Only
+    the comparison of the whole name tells them apart, in its whole words and in the octets behind them."""
+    with node.Node(OBJECTS, ["--zone", "c_d"]) as running:
+        check = Checker(tap_, running)
+        for what, name in (("in its first word", "_http._tcp.dual.t.svc.c_d"), ("in the octets behind the last word", "web.t.svc.c_d")):
+            wire = message.name_wire(name)
+            at = wire.index(b"_") if name.startswith("_") else wire.rindex(b"_")
+            assert at < 8 if name.startswith("_") else at >= len(wire) // 8 * 8, "the octet is where it is said to be"
+            verdict, _, _ = running.ask(frame(raw_question(wire)))
+            tap_.equal(verdict, "answered", "%s is a name of ours" % name)
+            twin = wire[:at] + b"\x7f" + wire[at + 1:]
+            check.passes("a name of the same hash that differs %s" % what, frame(raw_question(twin)), "no_name")
+
+
 def main(tap_):
     with node.Node(OBJECTS, mtus=MTUS) as running:
         check = Checker(tap_, running)
@@ -729,6 +744,7 @@ def main(tap_):
     check_levels(tap_)
     check_allowed(tap_)
     check_settings(tap_)
+    check_collisions(tap_)
 
 
 if __name__ == "__main__":
