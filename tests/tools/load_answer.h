@@ -100,11 +100,13 @@ static inline __u64 load_get(const __u64 *word)
 	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
 }
 
-static inline bool load_must_be_silent(const struct load_round *r, __u64 sent_ns)
+/* What was in hand only after the silence was over may have been asked within it, or noted as sent and then not sent for a
+ * while. */
+static inline bool load_must_be_silent(const struct load_round *r, __u64 sent_ns, __u64 taken_ns)
 {
 	__u64 from = load_get(&r->silent_from_ns), until = load_get(&r->silent_until_ns);
 
-	return from && sent_ns >= from && (!until || sent_ns < until);
+	return from && sent_ns >= from && (!until || taken_ns < until);
 }
 
 /* The counter of what is wrong with a whole answer, or NULL. taken_ns: when it was in hand; *ret_age_ns: how long it
@@ -120,7 +122,7 @@ static inline __u64 *load_judge(const struct load_shared *s, struct load_round *
 		return &r->foreign;
 	if (load_get(&v->begin_ns) == 0 || load_get(&v->begin_ns) > taken_ns)
 		return &r->early;
-	if (load_must_be_silent(r, sent_ns))
+	if (load_must_be_silent(r, sent_ns, taken_ns))
 		return &r->spoken;
 	if (forbidden && sent_ns >= forbidden)
 		return &r->stale;
