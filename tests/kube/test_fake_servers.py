@@ -96,7 +96,8 @@ def test_late(tap_):
 	with make_api() as api, KubeLab(api, servers=()) as lab:
 		flush_cache_of_addresses()
 		with tap_.case("no DNS service: ready, one warning that names it, everything passed on"):
-			assert ask_at(lab, packet.SERVER4) == UPSTREAM and ask_at(lab, packet.SERVER6) == UPSTREAM
+			seen = [ask_at(lab, address) for address in (packet.SERVER4, packet.SERVER6)]
+			assert seen == [UPSTREAM, UPSTREAM], seen
 			line, = lab.lines("no server addresses")
 			assert "level=warn" in line and "kube-system/kube-dns" in line, line
 			assert lab.status()["servers"] == [], lab.status()["servers"]

@@ -34,7 +34,7 @@ class Tree:
 
 	def make(self, *targets):
 		"""What it printed, if it failed."""
-		done = subprocess.run(["make", "-j2", "BUILD=build", "BPF_WERROR=0", *targets], cwd=self.path, stdout=subprocess.PIPE,
+		done = subprocess.run(["make", "-j2", "BUILD=build", "WERROR=0", *targets], cwd=self.path, stdout=subprocess.PIPE,
 				      stderr=subprocess.STDOUT, text=True, timeout=BUILD_S, check=False)
 		return done.stdout if done.returncode else None
 

@@ -38,7 +38,7 @@ OUT = BUILD / "vm"
 IS_RECORDING = os.environ.get("RECORD") == "1"
 
 # What the guest runs, each with its limit in seconds. Emulation takes some ten times as long as the machine itself.
-TESTS = (("tests/vm/verify.py", 60), ("tests/vm/cases.py", 150), ("tests/vm/nic.py", 150), ("tests/netns/test_topology.py", 90))
+TESTS = (("tests/vm/verify.py", 120), ("tests/vm/cases.py", 240), ("tests/vm/nic.py", 240), ("tests/netns/test_topology.py", 240))
 CHOSEN_LIMIT_S = 600
 BOOT_LIMIT_S = 60
 MEMORY_MB = 1024
