@@ -14,6 +14,7 @@ import subprocess
 import threading
 import time
 
+import node
 import packet
 
 CLONE_NEWNET = 0x40000000
@@ -53,12 +54,16 @@ def _setns(path):
 		os.close(fd)
 
 
-@contextlib.contextmanager
 def inside(pod):
 	"""This thread in the pod's network namespace: sockets made here stay there."""
+	return inside_net(net_path(pod))
+
+
+@contextlib.contextmanager
+def inside_net(path):
 	own = "/proc/thread-self/ns/net"
 	back = os.open(own, os.O_RDONLY | os.O_CLOEXEC)
-	_setns(net_path(pod))
+	_setns(path)
 	try:
 		yield
 	finally:
@@ -78,11 +83,21 @@ def skip_dad(interface):
 	sysctl("net.ipv6.conf.%s.accept_dad" % interface, 0)
 
 
+def wait_local(*addresses, pod=None):
+	"""Until IPv6 addresses just given are served: the kernel adds their routes later, from a work queue, and has none till then."""
+	def is_local(address):
+		words = "ip -6 route get %s" % address
+		return (pod_run(pod, words, check=False) if pod else run(words, check=False)).startswith("local ")
+	for address in addresses:
+		node.wait_until(lambda: is_local(address), "a local route for %s" % address)  # pylint: disable=cell-var-from-loop
+
+
 def configure(pod):
 	"""The pod's addresses, the node's on the other end, default routes by it; and the server addresses on the node."""
 	for address, prefix in ((NODE4, 24), (NODE6, 64)):
 		run("ip address add %s/%d dev %s %s" % (address, prefix, pod.name, "nodad" if ":" in address else ""))
 	configure_pod(pod)
+	wait_local(NODE6)
 	configure_servers()
 
 
@@ -95,11 +110,13 @@ def configure_pod(pod, address4=packet.POD4, address6=packet.POD6, gateway4=NODE
 	pod_run(pod, "ip address add %s/64 dev eth0 nodad" % address6)
 	pod_run(pod, "ip route replace default via %s" % gateway4)
 	pod_run(pod, "ip -6 route replace default via %s" % gateway6)
+	wait_local(address6, pod=pod)
 
 
 def configure_servers():
 	run("ip address replace %s/32 dev lo" % packet.SERVER4)
 	run("ip address replace %s/128 dev lo nodad" % packet.SERVER6)
+	wait_local(packet.SERVER6)
 
 
 def offload(interface, is_on, pod=None):

@@ -184,6 +184,7 @@ def give_host_routes(pod, gateway4, gateway6):
 		      "route add default via %s dev eth0" % gateway4, "-6 route replace %s dev eth0" % gateway6,
 		      "-6 route add default via %s dev eth0" % gateway6):
 		podnet.pod_run(pod, "ip " + words)
+	podnet.wait_local(packet.POD6, pod=pod)
 
 
 def test_ways(tap_):

@@ -62,6 +62,7 @@ def route_pod(pod, address):
 		      "ip address add %s/128 dev eth0 nodad" % address[6], "ip route add %s dev eth0 scope link" % GATEWAY[4],
 		      "ip route add default via %s dev eth0" % GATEWAY[4], "ip -6 route add default via %s dev eth0" % GATEWAY[6]):
 		podnet.pod_run(pod, words)
+	podnet.wait_local(address[6], pod=pod)
 
 
 def bridge_pod(pod, address):

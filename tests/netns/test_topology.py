@@ -93,6 +93,7 @@ def configure_routed(pod):
 		      "ip route add %s dev eth0 scope link" % ROUTED_GATEWAY4, "ip route replace default via %s dev eth0" % ROUTED_GATEWAY4,
 		      "ip -6 route replace default via %s dev eth0" % ROUTED_GATEWAY6):
 		podnet.pod_run(pod, words)
+	podnet.wait_local(packet.POD6, pod=pod)
 	podnet.configure_servers()
 
 
