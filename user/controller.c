@@ -25,14 +25,19 @@ static void log_holder(const char *dir)
 	struct error e = {0};
 	const struct nodens_status *s;
 	uint64_t now_ms = heartbeat_now_ms();
+	int err = generation_open(dir, &g, &e);
 
-	if (generation_open(dir, &g, &e)) {
+	if (err == -ENOENT) {
 		log_warn("another agent holds the lock and has loaded nothing yet: waiting", LOG_TEXT("bpffs", dir));
+		return;
+	}
+	if (err) {
+		log_warn("another agent holds the lock: waiting", LOG_TEXT("bpffs", dir), LOG_TEXT("who", e.text));
 		return;
 	}
 	s = generation_status(g);
 	log_warn("another agent holds the lock: waiting", LOG_TEXT("bpffs", dir), LOG_NUM("pid", s->pid),
-		 LOG_TEXT("host", s->host),
+		 LOG_TEXT("host", s->host), LOG_TEXT("pod", s->pod),
 		 LOG_NUM("running_s", s->started_ms < now_ms ? (now_ms - s->started_ms) / 1000 : 0));
 	generation_free(g);
 }

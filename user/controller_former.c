@@ -70,6 +70,7 @@ void controller_tell_former(struct controller *c)
 	s.api = c->status.api;
 	memcpy(s.version, c->status.version, sizeof(s.version));
 	memcpy(s.host, c->status.host, sizeof(s.host));
+	memcpy(s.pod, c->status.pod, sizeof(s.pod));
 	memcpy(s.source, c->status.source, sizeof(s.source));
 	memcpy(s.source_error, c->status.source_error, sizeof(s.source_error));
 	/* For people: an agent that cannot tell goes on. */

@@ -2,6 +2,7 @@
 /* What an agent is made of, with the lock held: records, source, interfaces, and the first generation. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@ static void describe_self(struct controller *c)
 {
 	const struct kube_config *kube = c->params->kube;
 	struct nodens_status *s = &c->status;
+	const char *pod = getenv("POD_NAME"); /* from the manifests: a pod on the node's network has the node's name */
 
 	s->abi_version = NODENS_ABI_VERSION;
 	s->pid = (uint32_t)getpid();
@@ -27,6 +29,8 @@ static void describe_self(struct controller *c)
 	snprintf(s->version, sizeof(s->version), "%s", NODENS_VERSION);
 	if (gethostname(s->host, sizeof(s->host) - 1))
 		s->host[0] = '\0';
+	if (pod)
+		snprintf(s->pod, sizeof(s->pod), "%s", pod);
 	if (!controller_is_kube(c)) {
 		snprintf(s->source, sizeof(s->source), "file:%s", c->params->source_path);
 		return;

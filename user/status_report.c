@@ -176,8 +176,9 @@ static void print_agent(FILE *out, const struct status_report *r)
 	char stale[32];
 
 	status_format_age(s->stale_after_ms, stale);
-	fprintf(out, "agent       %s: version %s, pid %u on %s, started %s ago\n",
-		r->is_alive ? "alive" : "NO SIGN OF LIFE", s->version, s->pid, s->host, age_of(r, s->started_ms).text);
+	fprintf(out, "agent       %s: version %s, pid %u on %s%s%s, started %s ago\n",
+		r->is_alive ? "alive" : "NO SIGN OF LIFE", s->version, s->pid, s->host, s->pod[0] ? ", pod " : "", s->pod,
+		age_of(r, s->started_ms).text);
 	fprintf(out, "heartbeat   %s ago (passes everything on after %s)\n", age_of(r, s->heartbeat_ms).text, stale);
 	if (r->config.gate == NODENS_GATE_OPEN)
 		fprintf(out, "gate        open%s\n", r->is_alive ? "" : ", but its deadline is over");
@@ -280,6 +281,7 @@ static void put_state(struct jsonout *j, const struct status_report *r)
 	jsonout_text(j, "version", s->version);
 	jsonout_number(j, "pid", s->pid);
 	jsonout_text(j, "host", s->host);
+	jsonout_text(j, "pod", s->pod);
 	jsonout_number(j, "generation", r->number);
 	jsonout_text(j, "gate", gate_name(r->config.gate));
 	jsonout_text(j, "gate_reason", s->gate_reason);

@@ -300,6 +300,7 @@ struct nodens_status {
 	char version[48];
 	char source[128];
 	char host[64];
+	char pod[64]; /* "": not in a pod, or not told */
 	char source_error[256];
 	char gate_reason[128];
 	char records_note[128]; /* why there is no pinned iterator `records`; "" : there is one */

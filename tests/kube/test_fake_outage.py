@@ -539,7 +539,7 @@ def restart_agent(tap_):
 
 
 def second_agent(tap_):
-	with make_api() as api, KubeLab(api) as lab, Asking(lab) as asking:
+	with make_api() as api, KubeLab(api, environment={"POD_NAME": "nodens-x7k2p"}) as lab, Asking(lab) as asking:
 		with tap_.case("a second agent waits, asks the server nothing, and says who holds the lock"):
 			wait_watches(api, 2)
 			mark = api.mark()
@@ -549,7 +549,7 @@ def second_agent(tap_):
 					def text():
 						return Path(log.name).read_text(encoding="utf-8")
 					node.wait_until(lambda: "lock" in text() or "waiting" in text(), "a line about the lock")
-					assert str(lab.process.pid) in text(), text()
+					assert "pid=%d " % lab.process.pid in text() and "pod=nodens-x7k2p" in text(), text()
 					assert not api.since(mark) and second.poll() is None, api.since(mark)
 					lab.process.kill()
 					lab.process.wait()
