@@ -98,7 +98,7 @@ FAULTS = [
           "\t\treturn -ENOSPC;\n\treturn name_replace(", "\t\treturn name_replace(t, &p, blob, len);\n\treturn name_replace(", ["test_table"]),
     Fault("a blob that is replaced is never given back", "user/kernel/table.c",
           "\tentry_set(p->entry, p->tag, block);\n\tblob_retire(t, old_block);", "\tentry_set(p->entry, p->tag, block);", ["test_table"]),
-    Fault("names that a service no longer has stay", "user/kube/store.c",
+    Fault("names that a service no longer has stay", "user/kube/store_flush.c",
           "\t\terr = owners_each_missing(&e->old, &s->emitted, sink->remove, sink->ctx);", "\t\terr = 0;", ["test_store"]),
     Fault("objects that a new state lacks stay", "user/kube/store.c",
           "int err = slot->round == s->round ? 0 : delete_slot(s, slot);", "int err = 0;", ["test_store"]),
