@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Native XDP on interfaces: pinned links, and which of those that are found are ours. */
+/* Native XDP on interfaces. */
 #include "kernel/attach_xdp.h"
 
 #include <bpf/bpf.h>
@@ -8,97 +8,12 @@
 #include <errno.h>
 #include <linux/if_link.h>
 #include <net/if.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "kernel/attach_internal.h"
 #include "kernel/bpf_messages.h"
-
-#define PROG_NAME    "nodens_xdp"
-#define PATH_MAX_LEN 320
-
-struct xdp_link {
-	uint32_t type;
-	uint32_t prog_id;
-	uint32_t ifindex; /* 0: its interface is gone */
-};
-
-static int pin_path(const char *dir, uint32_t ifindex, char ret_path[PATH_MAX_LEN], struct error *e)
-{
-	int len = snprintf(ret_path, PATH_MAX_LEN, "%s/xdp_%u", dir, ifindex);
-
-	return len < PATH_MAX_LEN ? 0 : error_set(e, -ENAMETOOLONG, "%s: too long", dir);
-}
-
-/* ---- whose is it ------------------------------------------------------------------------------------------------ */
-
-static int link_describe(int fd, struct xdp_link *ret_link)
-{
-	struct bpf_link_info info = {0};
-	__u32 len = sizeof(info);
-
-	if (bpf_obj_get_info_by_fd(fd, &info, &len) < 0)
-		return -errno;
-	*ret_link = (struct xdp_link){.type = info.type, .prog_id = info.prog_id, .ifindex = info.xdp.ifindex};
-	return 0;
-}
-
-static bool prog_is_ours(int fd, uint32_t *ret_id)
-{
-	struct bpf_prog_info info = {0};
-	__u32 len = sizeof(info);
-
-	if (bpf_obj_get_info_by_fd(fd, &info, &len) < 0)
-		return false;
-	*ret_id = info.id;
-	return strcmp(info.name, PROG_NAME) == 0;
-}
-
-/* Among the programs pinned by generations (DIR/g<number>/xdp; dir is DIR/links). */
-static bool prog_id_is_pinned(const char *dir, uint32_t prog_id)
-{
-	char path[PATH_MAX_LEN + sizeof(((struct dirent *)0)->d_name)];
-	bool is_found = false;
-	DIR *d;
-
-	snprintf(path, sizeof(path), "%s/..", dir);
-	d = opendir(path);
-	if (!d)
-		return false;
-	for (struct dirent *entry = readdir(d); entry && !is_found; entry = readdir(d)) {
-		uint32_t id;
-		int fd;
-
-		if (entry->d_name[0] != 'g')
-			continue;
-		snprintf(path, sizeof(path), "%s/../%s/xdp", dir, entry->d_name);
-		fd = bpf_obj_get(path);
-		if (fd < 0)
-			continue;
-		is_found = prog_is_ours(fd, &id) && id == prog_id;
-		close(fd);
-	}
-	closedir(d);
-	return is_found;
-}
-
-/* By name; without CAP_SYS_ADMIN, which opening a program by its id needs, by the pins of our generations. */
-static bool link_is_ours(const char *dir, const struct xdp_link *link)
-{
-	uint32_t id;
-	bool is_ours;
-	int fd;
-
-	if (link->type != BPF_LINK_TYPE_XDP)
-		return false;
-	fd = bpf_prog_get_fd_by_id(link->prog_id);
-	if (fd < 0)
-		return prog_id_is_pinned(dir, link->prog_id);
-	is_ours = prog_is_ours(fd, &id);
-	close(fd);
-	return is_ours;
-}
+#include "kernel/pinned_link.h"
 
 /* ---- what is on the interface ------------------------------------------------------------------------------------ */
 
@@ -151,119 +66,30 @@ static int explain_refusal(uint32_t ifindex, int prog_fd, int err, struct error 
 
 /* ---- links ------------------------------------------------------------------------------------------------------ */
 
-/* Opens the pinned link of the interface. -ENOENT: no pin; -EEXIST: a pin that is not ours, left alone. */
-static int link_open(const char *dir, uint32_t ifindex, struct xdp_link *ret_link, struct error *e)
-{
-	char path[PATH_MAX_LEN];
-	int fd, err = pin_path(dir, ifindex, path, e);
-
-	if (err)
-		return err;
-	fd = bpf_obj_get(path);
-	if (fd < 0)
-		return error_set(e, -errno, "opening %s: %s", path, strerror(errno));
-	err = link_describe(fd, ret_link);
-	if (!err && !link_is_ours(dir, ret_link))
-		err = -EEXIST;
-	if (!err)
-		return fd;
-	close(fd);
-	return error_set(e, err, "%s is no XDP link of %s: left alone, remove it by hand", path, PROG_NAME);
-}
-
-static int link_create(const char *dir, uint32_t ifindex, int prog_fd, struct error *e)
+static int create_link(uint32_t ifindex, int prog_fd, struct error *e)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = XDP_FLAGS_DRV_MODE);
-	char path[PATH_MAX_LEN], name[IF_NAMESIZE];
 	int fd, err = refuse_foreign(ifindex, e);
+	char name[IF_NAMESIZE];
 
 	/* A link would say EINVAL. */
 	if (!if_indextoname(ifindex, name))
 		return error_set(e, -ENODEV, "the interface is gone");
-	if (!err)
-		err = pin_path(dir, ifindex, path, e);
 	if (err)
 		return err;
 	bpf_messages_start();
 	fd = bpf_link_create(prog_fd, (int)ifindex, BPF_XDP, &opts);
-	if (fd < 0)
-		return explain_refusal(ifindex, prog_fd, -errno, e);
-	if (bpf_obj_pin(fd, path) < 0)
-		err = error_set(e, -errno, "pinning the link to %s: %s", path, strerror(errno));
-	/* Without a pin the link goes with its descriptor. */
-	close(fd);
-	return err;
+	return fd < 0 ? explain_refusal(ifindex, prog_fd, -errno, e) : fd;
 }
 
-static int link_update(int link_fd, int prog_fd, struct error *e)
-{
-	if (bpf_link_update(link_fd, prog_fd, NULL) < 0)
-		return error_set(e, -errno, "updating the XDP link: %s", strerror(errno));
-	return 0;
-}
-
-/* A link that only loses its pin goes some milliseconds later, when the kernel frees the inode: detach it now. */
-static int link_end(const char *dir, uint32_t ifindex, int link_fd, struct error *e)
-{
-	char path[PATH_MAX_LEN];
-	int err = pin_path(dir, ifindex, path, e);
-
-	if (err)
-		return err;
-	if (bpf_link_detach(link_fd) < 0 && errno != ENOLINK)
-		return error_set(e, -errno, "detaching %s: %s", path, strerror(errno));
-	if (unlink(path) < 0 && errno != ENOENT)
-		return error_set(e, -errno, "removing %s: %s", path, strerror(errno));
-	return 0;
-}
-
-static int link_add(const char *dir, uint32_t ifindex, int prog_fd, struct error *e)
-{
-	struct xdp_link link;
-	int err, fd = link_open(dir, ifindex, &link, e);
-
-	if (fd == -ENOENT)
-		return link_create(dir, ifindex, prog_fd, e);
-	if (fd < 0)
-		return fd;
-	/* An interface of another network namespace may have the same number. */
-	if (link.ifindex == ifindex && attach_xdp_check(ifindex, link.prog_id) == 1) {
-		err = link_update(fd, prog_fd, e);
-		close(fd);
-		return err;
-	}
-	/* Ours, but its interface is gone or in another network namespace. */
-	err = link_end(dir, ifindex, fd, e);
-	close(fd);
-	return err ? err : link_create(dir, ifindex, prog_fd, e);
-}
-
-static int link_switch(const char *dir, uint32_t ifindex, int prog_fd, struct error *e)
-{
-	struct xdp_link link;
-	int err, fd = link_open(dir, ifindex, &link, e);
-
-	if (fd < 0)
-		return fd;
-	err = link.ifindex == 0 ? error_set(e, -ENODEV, "the interface is gone") : link_update(fd, prog_fd, e);
-	close(fd);
-	return err;
-}
-
-/* 1: removed, 0: there was none. */
-static int link_remove(const char *dir, uint32_t ifindex, struct error *e)
-{
-	struct xdp_link link;
-	int err, fd = link_open(dir, ifindex, &link, e);
-
-	if (fd == -ENOENT)
-		return 0;
-	if (fd < 0)
-		return fd;
-	err = link_end(dir, ifindex, fd, e);
-	close(fd);
-	return err ? err : 1;
-}
+static const struct pinned_link_kind xdp_link = {
+	.prefix = "xdp",
+	.program_pin = "xdp",
+	.program_name = ATTACH_XDP_NAME,
+	.link_type = BPF_LINK_TYPE_XDP,
+	.create = create_link,
+	.check = attach_xdp_check,
+};
 
 /* ---- interfaces ------------------------------------------------------------------------------------------------- */
 
@@ -278,7 +104,7 @@ static int name_interface(struct error *e, int err, uint32_t ifindex)
 
 int attach_xdp_add(const char *dir, uint32_t ifindex, int prog_fd, struct nodens_interface *entry, struct error *e)
 {
-	int err = link_add(dir, ifindex, prog_fd, e);
+	int err = pinned_link_add(&xdp_link, dir, ifindex, prog_fd, e);
 
 	if (err)
 		return name_interface(e, err, ifindex);
@@ -288,12 +114,12 @@ int attach_xdp_add(const char *dir, uint32_t ifindex, int prog_fd, struct nodens
 
 int attach_xdp_switch(const char *dir, uint32_t ifindex, int prog_fd, struct error *e)
 {
-	return name_interface(e, link_switch(dir, ifindex, prog_fd, e), ifindex);
+	return name_interface(e, pinned_link_switch(&xdp_link, dir, ifindex, prog_fd, e), ifindex);
 }
 
 int attach_xdp_remove(const char *dir, uint32_t ifindex, struct error *e)
 {
-	int err = link_remove(dir, ifindex, e);
+	int err = pinned_link_remove(&xdp_link, dir, ifindex, e);
 
 	return err < 0 ? name_interface(e, err, ifindex) : 0;
 }
@@ -320,7 +146,7 @@ int attach_xdp_remove_all(const char *dir, void (*removed)(void *ctx, const char
 
 		if (sscanf(entry->d_name, "xdp_%u", &ifindex) != 1)
 			continue;
-		err = link_remove(dir, ifindex, e);
+		err = pinned_link_remove(&xdp_link, dir, ifindex, e);
 		if (err > 0)
 			tell_removed(removed, ctx, ifindex);
 		else if (err < 0 && !first_err)
