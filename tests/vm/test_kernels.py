@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 1100 1100
+# timeout: 1400 1400
 # alone
 """
 The agent and its tests on other kernels: each boots under QEMU, emulated, with a root file system made
