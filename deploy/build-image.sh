@@ -5,6 +5,7 @@
 # leaves an archive for `docker load`, `ctr images import` or `kind load image-archive` at $BUILD/image/nodens.tar.
 #
 #     deploy/build-image.sh                    minutes; TMPDIR on a tmpfs of 4 GiB makes it fewer
+#     deploy/build-image.sh build/nodens       with this program, built on Debian 12, instead of what the first stage would build: quicker
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -14,6 +15,7 @@ version=$(cat VERSION)
 base=docker.io/library/debian:12-slim
 image=localhost/nodens:$version
 out=$BUILD/image
+program=${1:-}
 mkdir -p "$out"
 
 work=$(mktemp -d)
@@ -45,9 +47,16 @@ store commit --quiet --rm "$container" "$base" >/dev/null
 echo "image: deploy/Dockerfile"
 commit=$(git -c safe.directory='*' rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 mkdir "$work/context"
-tar -c Makefile VERSION mk include bpf user docs/man deploy/systemd tests/packages.sh | tar -x -C "$work/context"
+if [ -n "$program" ]; then
+    strip -o "$work/context/nodens" "$program"
+    sed -e '/ AS build$/,/^$/d' -e 's|^COPY --from=build [^ ]* |COPY nodens |' deploy/Dockerfile >"$work/Dockerfile"
+    grep -q '^COPY nodens ' "$work/Dockerfile" || { echo "image: deploy/Dockerfile copies no program from its first stage" >&2; exit 1; }
+else
+    tar -c Makefile VERSION mk include bpf user docs/man deploy/systemd tests/packages.sh | tar -x -C "$work/context"
+    cp deploy/Dockerfile "$work/Dockerfile"
+fi
 if ! store bud --quiet --isolation chroot --pull-never --format docker --build-arg "COMMIT=$commit" --tag "$image" \
-    -f deploy/Dockerfile "$work/context" >"$out/build.log" 2>&1; then
+    -f "$work/Dockerfile" "$work/context" >"$out/build.log" 2>&1; then
     tail -n 30 "$out/build.log" >&2
     exit 1
 fi

@@ -104,4 +104,5 @@ include mk/torn.mk
 include mk/survive.mk
 include mk/vm.mk
 include mk/kube.mk
+include mk/cluster.mk
 include mk/fuzz.mk

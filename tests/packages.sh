@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs the Debian packages that building, testing and the demo need: tests/packages.sh [build] [test] [demo] [image] [vm]
+# Installs the Debian packages that building, testing and the demo need: tests/packages.sh [build] [test] [demo] [image] [cluster] [vm]
 # Nothing is touched when all are there. Needs root (or sudo) only to install.
 set -eu
 
@@ -10,6 +10,7 @@ TEST="libcmocka-dev libclang-rt-dev libssl-dev openssl python3 python3-dnspython
     bind9-dnsutils bind9-utils knot knot-dnsutils knot-dnssecutils shellcheck"
 DEMO="iproute2 procps util-linux bind9-dnsutils knot dnsperf"
 IMAGE="buildah mmdebstrap"
+CLUSTER="runc containernetworking-plugins gcc libc6-dev"
 VM="qemu-system-x86 busybox-static cpio"
 
 wanted=
@@ -19,8 +20,9 @@ for group in "${@:-build}"; do
     test) wanted="$wanted $TEST" ;;
     demo) wanted="$wanted $DEMO" ;;
     image) wanted="$wanted $IMAGE" ;;
+    cluster) wanted="$wanted $CLUSTER" ;;
     vm) wanted="$wanted $VM" ;;
-    *) echo "usage: tests/packages.sh [build] [test] [demo] [image] [vm]" >&2; exit 2 ;;
+    *) echo "usage: tests/packages.sh [build] [test] [demo] [image] [cluster] [vm]" >&2; exit 2 ;;
     esac
 done
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """
-Builds the real parts of a cluster that tests run: etcd, CoreDNS, the Kubernetes programs. Versions are pinned by the go.mod
+Builds the real parts of a cluster that tests run: etcd, CoreDNS, the Kubernetes programs, containerd. Versions are pinned by the go.mod
 and go.sum of the folders in tests/kube/real; the ordinary Go client fetches and compiles them once, into a cache outside
 the tree ($NODENS_CACHE, else ~/.cache/nodens).
 
@@ -40,11 +40,16 @@ class Part:
 	module: str   # folder in tests/kube/real
 	package: str  # its main package
 	group: str
-	ldflags: str = ""  # equal for all parts of a module
+	ldflags: str = ""  # equal for all parts of a module, as are tags
+	tags: str = ""
 
 
 def kubernetes(name, group):
 	return Part(name, "kubernetes", "k8s.io/kubernetes/cmd/" + name, group, KUBERNETES_LDFLAGS)
+
+
+def containerd(name):
+	return Part(name, "containerd", "github.com/containerd/containerd/v2/cmd/" + name, "node", tags="no_btrfs,no_devmapper,no_rdt,no_systemd,no_tracing,no_zfs")
 
 
 PARTS = (
@@ -56,6 +61,9 @@ PARTS = (
 	kubernetes("kubelet", "node"),
 	kubernetes("kube-scheduler", "node"),
 	kubernetes("kube-proxy", "node"),
+	containerd("containerd"),
+	containerd("containerd-shim-runc-v2"),
+	containerd("ctr"),
 )
 GROUPS = tuple(dict.fromkeys(part.group for part in PARTS))
 
@@ -95,7 +103,7 @@ def _place(part, go_version):
 	"""Where a part is kept: named by all that decides what it is."""
 	folder = MODULES / part.module
 	digest = hashlib.sha256()
-	for text in (go_version, part.ldflags, (folder / "go.mod").read_text(), (folder / "go.sum").read_text()):
+	for text in (go_version, part.ldflags + part.tags, (folder / "go.mod").read_text(), (folder / "go.sum").read_text()):
 		digest.update(text.encode() + b"\0")
 	return cache_dir() / ("%s-%s-%s" % (part.module, go_version, digest.hexdigest()[:12])) / part.name
 
@@ -107,8 +115,9 @@ def _default_name(package):
 
 
 def _build(go, module, parts, aside):
-	command = [go, "build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", ("-s -w " + parts[0].ldflags).strip(),
-		"-o", str(aside) + "/", *(part.package for part in parts)]
+	command = [go, "build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-tags", parts[0].tags,
+		"-ldflags", ("-s -w " + parts[0].ldflags).strip(), "-o", str(aside) + "/",
+		*(part.package for part in parts)]
 	done = subprocess.run(command, cwd=MODULES / module, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
 	if done.returncode:
 		raise BuildFailed("%s: go build failed:\n%s" % (module, done.stdout))

@@ -3,6 +3,7 @@
 
 import http.client
 import json
+import socket
 import ssl
 import time
 
@@ -17,6 +18,8 @@ KINDS = {
 	"EndpointSlice": ("/apis/discovery.k8s.io/v1", "endpointslices", True),
 	"StatefulSet": ("/apis/apps/v1", "statefulsets", True),
 	"Deployment": ("/apis/apps/v1", "deployments", True),
+	"DaemonSet": ("/apis/apps/v1", "daemonsets", True),
+	"ConfigMap": ("/api/v1", "configmaps", True),
 	"ClusterRole": ("/apis/rbac.authorization.k8s.io/v1", "clusterroles", False),
 	"ClusterRoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "clusterrolebindings", False),
 }
@@ -47,10 +50,12 @@ def path_to(item, subresource=None):
 class Api:
 	"""Not for several threads at once: each takes a copy() of its own."""
 
-	def __init__(self, port, ca_file, token, host="127.0.0.1"):
-		self._arguments = (port, ca_file, token, host)
+	def __init__(self, port, ca_file, token, host="127.0.0.1", connect=socket.create_connection):
+		"""connect: as socket.create_connection, for a server in another network namespace."""
+		self._arguments = (port, ca_file, token, host, connect)
 		context = ssl.create_default_context(cafile=ca_file)
 		self._connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context)
+		self._connection._create_connection = connect  # where http.client itself keeps it
 		self._headers = {"Authorization": "Bearer " + token} if token else {}
 		self._used = time.monotonic()
 
@@ -77,6 +82,18 @@ class Api:
 			raise ApiError(method, path, response.status, data.decode(errors="replace"))
 		is_json = response.headers.get("Content-Type", "").startswith("application/json")
 		return json.loads(data) if is_json else data
+
+	def watch(self, kind, namespace=None, silence_s=TIMEOUT_S):
+		"""Yields (type, object) for what is there (ADDED), then for each change, until the server ends it; OSError when nothing came for so long.
+		Wants a client of its own."""
+		self._connection.request("GET", path_of(kind, namespace) + "?watch=1", headers=self._headers)
+		self._connection.sock.settimeout(silence_s)
+		response = self._connection.getresponse()
+		if response.status >= 300:
+			raise ApiError("GET", "watch of " + kind, response.status, response.read().decode(errors="replace"))
+		while line := response.readline():
+			event = json.loads(line)
+			yield event["type"], event["object"]
 
 	def create(self, item):
 		item = {"apiVersion": API_VERSIONS[item["kind"]], **item}

@@ -8,6 +8,7 @@ process. Call node.enter_namespaces() first.
 import base64
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import textwrap
@@ -43,24 +44,24 @@ def parts_or_skip(tap, groups=("control",)):
 		return None
 
 
-def _role(name, rules, subjects):
+def role(name, rules, subjects):
 	group = "rbac.authorization.k8s.io"
 	return [{"kind": "ClusterRole", "metadata": {"name": name}, "rules": rules},
 		{"kind": "ClusterRoleBinding", "metadata": {"name": name}, "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
 			"subjects": subjects}]
 
 
-def _rule(group, *resources):
+def rule(group, *resources):
 	return {"apiGroups": [group], "resources": list(resources), "verbs": ["list", "watch"]}
 
 
 def roles():
 	"""What nodens needs and no more, for a user and for a service account; CoreDNS sees namespaces and pods as well."""
 	user = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User"}
-	slices = _rule("discovery.k8s.io", "endpointslices")
+	slices = rule("discovery.k8s.io", "endpointslices")
 	return [
-		*_role("nodens", [_rule("", "services"), slices], [{**user, "name": "nodens"}, {"kind": "ServiceAccount", "name": "nodens", "namespace": "kube-system"}]),
-		*_role("coredns", [_rule("", "services", "namespaces", "pods"), slices], [{**user, "name": "coredns"}]),
+		*role("nodens", [rule("", "services"), slices], [{**user, "name": "nodens"}, {"kind": "ServiceAccount", "name": "nodens", "namespace": "kube-system"}]),
+		*role("coredns", [rule("", "services", "namespaces", "pods"), slices], [{**user, "name": "coredns"}]),
 	]
 
 
@@ -97,6 +98,10 @@ class Certificates:
 class World:
 	"""The running control plane. Use with `with`. `api` is an administrator's client."""
 
+	identities = IDENTITIES
+	server_flags = ("--disable-admission-plugins=ServiceAccount",)
+	connect = staticmethod(socket.create_connection)
+
 	def __init__(self, parts, has_watch_list=True, controllers=True):
 		node.Node.scratch = node.Node.scratch or node.Scratch()
 		self.folder = node.Node.scratch.path / "kube"
@@ -118,13 +123,17 @@ class World:
 			self.stop(name)
 		shutil.rmtree(self.folder, ignore_errors=True)
 
-	def _start(self):
+	def _write_credentials(self):
 		self.folder.mkdir(mode=0o700)
 		self.certificates = Certificates(self.folder)
-		(self.folder / "tokens.csv").write_text("".join('token-of-%s,%s,%s,"%s"\n' % (name, user, user, groups) for name, (user, groups) in IDENTITIES.items()))
+		(self.folder / "tokens.csv").write_text("".join('token-of-%s,%s,%s,"%s"\n' % (name, user, user, groups)
+			for name, (user, groups) in self.identities.items()))
+		self.kubeconfigs = {name: self._write_kubeconfig(name, "token: token-of-" + name) for name in self.identities}
+
+	def _start(self):
+		self._write_credentials()
 		podnet.run("ip address replace %s/32 dev lo" % NODE_ADDRESS)
 		podnet.configure_servers()
-		self.kubeconfigs = {name: self._write_kubeconfig(name, "token: token-of-" + name) for name in IDENTITIES}
 		self.kubeconfigs["nodens-certificate"] = self._write_kubeconfig("nodens-certificate",
 			"client-certificate-data: %s\nclient-key: %s" % (self.certificates.base64("nodens.crt"), self.certificates.path("nodens.key")))
 		self.start_etcd()
@@ -155,15 +164,18 @@ class World:
 			"--initial-cluster", "default=http://127.0.0.1:2380")
 
 	def start_api_server(self):
+		self.spawn_api_server()
+		self.wait_for_part("kube-apiserver", self._is_ready)
+
+	def spawn_api_server(self):
 		path = self.certificates.path
 		self.spawn("kube-apiserver", "--etcd-servers=http://127.0.0.1:2379", "--bind-address=::", "--secure-port=%d" % API_PORT,
 			"--advertise-address=" + NODE_ADDRESS, "--tls-cert-file=" + path("server.crt"), "--tls-private-key-file=" + path("server.key"),
 			"--client-ca-file=" + path("ca.crt"), "--token-auth-file=%s" % (self.folder / "tokens.csv"),
 			"--service-account-key-file=" + path("accounts.pub"), "--service-account-signing-key-file=" + path("accounts.key"),
 			"--service-account-issuer=https://kubernetes.default.svc", "--authorization-mode=RBAC",
-			"--service-cluster-ip-range=" + SERVICE_RANGE, "--disable-admission-plugins=ServiceAccount",
+			"--service-cluster-ip-range=" + SERVICE_RANGE, *self.server_flags,
 			"--feature-gates=WatchList=%s" % str(self.has_watch_list).lower())
-		self.wait("kube-apiserver", self._is_ready)
 
 	def _is_ready(self):
 		client = self.client("admin")
@@ -175,7 +187,7 @@ class World:
 			client.close()
 
 	def client(self, identity):
-		return Api(API_PORT, self.certificates.path("ca.crt"), "token-of-" + identity)
+		return Api(API_PORT, self.certificates.path("ca.crt"), "token-of-" + identity, connect=self.connect)
 
 	def _write_kubeconfig(self, name, credentials):
 		path = self.folder / (name + ".kubeconfig")
@@ -208,7 +220,7 @@ class World:
 			self.processes[name] = subprocess.Popen([self.parts[program or name], *map(str, arguments)], stdout=log, stderr=log,
 				stdin=subprocess.DEVNULL, cwd=self.folder, preexec_fn=node._die_with_parent)
 
-	def wait(self, name, condition):
+	def wait_for_part(self, name, condition):
 		"""Until condition() is true of a program that must not end meanwhile."""
 		def check():
 			if self.processes[name].poll() is not None:
