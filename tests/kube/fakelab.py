@@ -11,7 +11,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
@@ -200,22 +199,13 @@ def read(wire):
 	return tuple(sorted(message.text_of(rdata.target) if rdata.rdtype == PTR else rdata.address for _, _, rdata in answer.answer))
 
 
-class Asking:
+class Asking(podnet.Background):
 	"""A pod that asks for the same names every few milliseconds and notes who answered what."""
 
 	def __init__(self, lab, *names):
+		super().__init__()
 		self.lab, self.names = lab, names or ("stay",)
 		self.results = []  # (seconds, name, answer)
-		self._ending = threading.Event()
-		self._thread = threading.Thread(target=self._run, daemon=True)
-
-	def __enter__(self):
-		self._thread.start()
-		return self
-
-	def __exit__(self, *_):
-		self._ending.set()
-		self._thread.join(10)
 
 	def _run(self):
 		with podnet.Client(self.lab.pod) as client:

@@ -136,6 +136,22 @@ def checksum_errors(pod):
 	return total + int(fields["Udp6InCsumErrors"])
 
 
+class Background:
+	"""_run() of a subclass in a thread of its own, which ends with the `with` around it: _run() looks at _ending."""
+
+	def __init__(self):
+		self._ending = threading.Event()
+		self._thread = threading.Thread(target=self._run, daemon=True)
+
+	def __enter__(self):
+		self._thread.start()
+		return self
+
+	def __exit__(self, *_):
+		self._ending.set()
+		self._thread.join(10)
+
+
 class Client:
 	"""A UDP socket in the pod, connected to the server unless told otherwise."""
 

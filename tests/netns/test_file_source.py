@@ -11,7 +11,6 @@ import json
 import os
 import statistics
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -150,21 +149,12 @@ def services(count, per_service):
 	return objects
 
 
-class Stream:
+class Stream(podnet.Background):
 	"""Asks for one of the first names again and again, one query at a time; every answer must be the node's and right."""
 
 	def __init__(self, lab):
+		super().__init__()
 		self.lab, self.asked, self.failures = lab, 0, []
-		self._ending = threading.Event()
-		self._thread = threading.Thread(target=self._run, daemon=True)
-
-	def __enter__(self):
-		self._thread.start()
-		return self
-
-	def __exit__(self, *_):
-		self._ending.set()
-		self._thread.join(10)
 
 	def _run(self):
 		with podnet.Client(self.lab.pod) as client:

@@ -9,7 +9,6 @@ nothing.
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -28,22 +27,13 @@ STALE_SLACK_S = 1.0
 PAUSE_S = 0.005
 
 
-class Asking:
+class Asking(podnet.Background):
 	"""A pod that asks every few milliseconds and notes (when it asked, who answered)."""
 
 	def __init__(self, lab):
+		super().__init__()
 		self.lab = lab
 		self.results = []  # (seconds, "node", "upstream" or what went wrong)
-		self._ending = threading.Event()
-		self._thread = threading.Thread(target=self._run, daemon=True)
-
-	def __enter__(self):
-		self._thread.start()
-		return self
-
-	def __exit__(self, *_):
-		self._ending.set()
-		self._thread.join(10)
 
 	def _run(self):
 		with podnet.Client(self.lab.pod) as client:
