@@ -6,9 +6,9 @@ set -eu
 
 BUILD="gcc libc6-dev make pkg-config clang llvm bpftool libbpf-dev libelf-dev zlib1g-dev libcjson-dev libmnl-dev
     libcurl4-openssl-dev libyaml-dev"
-TEST="libcmocka-dev libclang-rt-dev libssl-dev openssl python3 python3-dnspython python3-seccomp iproute2 ethtool iptables nftables conntrack procps util-linux wget
+TEST="libcmocka-dev libclang-rt-dev libssl-dev openssl python3 python3-dnspython python3-seccomp iproute2 ethtool iptables nftables conntrack procps util-linux mount wget
     bind9-dnsutils bind9-utils knot knot-dnsutils knot-dnssecutils shellcheck"
-DEMO="iproute2 procps util-linux bind9-dnsutils knot dnsperf"
+DEMO="iproute2 procps util-linux mount bind9-dnsutils knot dnsperf"
 IMAGE="buildah mmdebstrap"
 CLUSTER="runc containernetworking-plugins gcc libc6-dev"
 VM="qemu-system-x86 busybox-static cpio"
