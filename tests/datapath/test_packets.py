@@ -489,6 +489,7 @@ def check_answers(check):
     check_name_rows(answers)
     check_edns_rows(answers)
     check_chance_checksum(check)
+    check_zero_checksum(check)
 
 
 def check_header_rows(answers):
@@ -556,6 +557,22 @@ def check_chance_checksum(check):
         wanted = packet.internet_sum(pseudo)
         ident = next(i for i in range(65536) if ~((rest + i) % 0xFFFF or 0xFFFF) & 0xFFFF == wanted)
         check.answers("a full checksum that looks like a partial one (IPv%d)" % family, Question(WEB, ident=ident), family=family)
+
+
+def udp_checksum(answer, family):
+    return int.from_bytes(answer[14 + (20 if family == 4 else 40) + 6:][:2], "big")
+
+
+def check_zero_checksum(check):
+    """A sum whose complement is zero is sent as 0xffff (RFC 768): zero says that there is none. One record, so that the answers differ
+    in the ID alone, which is chosen for such a sum."""
+    name = "one.t.svc.cluster.local"
+    for family in (4, 6):
+        def answer(ident):
+            return check.node.ask(packet.query_frame(Question(name, ident=ident).wire(), family))[2]  # pylint: disable=cell-var-from-loop
+        ident = udp_checksum(answer(0), family)
+        check.answers("a UDP checksum of zero is sent as 0xffff (IPv%d)" % family, Question(name, ident=ident), family=family)
+        check.tap.equal(udp_checksum(answer(ident), family), 0xFFFF, "and that is what is sent (IPv%d)" % family)
 
 
 def check_sizes(check):
