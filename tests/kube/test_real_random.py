@@ -28,7 +28,7 @@ LONG = os.environ.get("LONG") == "1"
 BOTH, IPV4, IPV6 = ("IPv4", "IPv6"), ("IPv4",), ("IPv6",)
 LARGE = ((110, BOTH), (150, IPV4), (260, IPV6), (400, BOTH), (1000, IPV4))
 # (streaming lists, TTL, namespaces, large services, rounds of changes, share of names asked in each variant)
-WORLDS = ((True, 5, 6, LARGE, 4, 0.1), (False, 30, 6, LARGE, 4, 0.1)) if LONG else (
+WORLDS = ((True, 5, 6, LARGE, 3, 0.1), (False, 30, 6, LARGE, 3, 0.1)) if LONG else (
 	(True, 5, 2, ((120, BOTH), (300, IPV4)), 3, 0.03), (False, 30, 1, ((150, IPV6),), 2, 0.03))
 CHANGES = 60  # writes a round
 MOST = 3000 if LONG else 1500  # questions after a round

@@ -21,16 +21,20 @@ sys.path.insert(0, str(HERE.parent / "lib"))
 import faults
 import tap
 
+BUILD = ROOT / os.environ.get("BUILD", "build")
 LEFT_OUT = shutil.ignore_patterns("build", "build-*", ".git", "__pycache__")
+NOT_BUILT_HERE = shutil.ignore_patterns("san", "survive", "vm", "image", "fuzz")
 BUILD_S, TEST_S, END_S = 300, 240, 20
 
 
 class Tree:
-	"""A copy of the sources with a build of its own."""
+	"""A copy of the sources with a build of its own, which begins with what is built already."""
 
 	def __init__(self, folder):
 		self.path = Path(folder) / "tree"
 		shutil.copytree(ROOT, self.path, ignore=LEFT_OUT, symlinks=True)
+		if BUILD.is_dir():
+			shutil.copytree(BUILD, self.path / "build", ignore=NOT_BUILT_HERE, symlinks=True)
 
 	def make(self, *targets):
 		"""What it printed, if it failed."""
