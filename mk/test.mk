@@ -60,7 +60,7 @@ SUITES_LONG := mutants fuzz
 test: test-builds ## all tests, from nothing, within ten minutes (root)
 	@BUILD=$(BUILD) LONG=0 tests/run $(SUITES)
 
-test-long: test-builds ## what takes longer: torture, faults, fuzzing, other kernels, half an hour (root)
+test-long: test-builds ## what takes longer: torture, faults, fuzzing, other kernels, a real node, a good half hour (root)
 	@BUILD=$(BUILD) LONG=1 tests/run $(SUITES_LONG) $(FILES_LONG)
 
 bench-update: $(BUILD)/bench/bench_update ## time from a watch event to the new answer in the map (root)

@@ -44,13 +44,11 @@ SANDBOXES = "run/containerd/io.containerd.runtime.v2.task/k8s.io"
 
 
 def parts_or_skip(tap):
-	"""{name: path} of the real programs; None after a skip where Go is missing or a machine cannot run a node."""
+	"""{name: path} of the real programs; None after a skip where Go is missing. A machine that has Go and cannot run a node fails."""
 	RealNode.tap = tap
-	why = nodebox.why_not()
-	if why:
-		tap.skip("a real node", why)
-		return None
 	parts = realkube.parts_or_skip(tap, GROUPS)
+	why = nodebox.why_not()
+	assert not parts or not why, why
 	missing = [path for path in (nodeconfig.RUNTIME, nodeconfig.CNI_PLUGINS + "/ptp") if not os.path.exists(path)]
 	assert not parts or not missing, "%s: not there (tests/packages.sh cluster)" % ", ".join(missing)
 	return parts

@@ -539,6 +539,33 @@ static void a_pinned_link_of_another_namespace_is_replaced(void **state)
 	close(ours);
 }
 
+/* A link lives as long as anybody holds it: its pin alone does not decide. */
+static void a_link_that_somebody_holds_is_off_at_once(void **state)
+{
+	struct nodens_interface entry = {0};
+	uint32_t va, ids[8];
+	struct attach *a;
+	char path[256];
+	int ours, held;
+
+	(void)state;
+	need_tcx();
+	va = make_veth();
+	ours = load_program("nodens_tc");
+	a = new_attach(NODENS_HOOK_TCX);
+	assert_ok(attach_add(a, va, ours, &entry, &error));
+	snprintf(path, sizeof(path), "%s/tcx_%u", env.links, va);
+	held = bpf_obj_get(path);
+	assert_true(held >= 0);
+	assert_int_equal(tcx_programs(va, ids), 1);
+	assert_ok(attach_remove(a, va, &error));
+	assert_int_equal(tcx_programs(va, ids), 0);
+	close(held);
+	attach_free(a);
+	delete_veth();
+	close(ours);
+}
+
 /* Without CAP_SYS_ADMIN no program can be opened by its id: the pins of generations say which are ours. */
 static void a_link_is_adopted_with_three_capabilities(void **state)
 {
@@ -703,6 +730,7 @@ int main(void)
 		cmocka_unit_test(a_pinned_link_of_another_program_is_refused_and_left),
 		cmocka_unit_test(a_pinned_link_of_another_interface_is_replaced),
 		cmocka_unit_test(a_pinned_link_of_another_namespace_is_replaced),
+		cmocka_unit_test(a_link_that_somebody_holds_is_off_at_once),
 		cmocka_unit_test(a_link_is_adopted_with_three_capabilities),
 		cmocka_unit_test(foreign_filters_stay_and_so_does_their_qdisc),
 		cmocka_unit_test(a_qdisc_that_was_there_before_stays),

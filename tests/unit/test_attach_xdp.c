@@ -10,8 +10,10 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/if_link.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "kernel/attach_xdp.h"
 #include "kernel/generation.h"
@@ -167,6 +169,55 @@ static void the_pin_of_an_interface_that_went_is_taken_over(void **state)
 	delete_veth();
 }
 
+/* A link lives as long as anybody holds it: its pin alone does not decide. */
+static void a_link_that_somebody_holds_is_off_at_once(void **state)
+{
+	char path[192];
+	uint32_t ifindex;
+	int fd, held;
+
+	(void)state;
+	kernel_env_need();
+	ifindex = make_veth();
+	fd = load_program("nodens_xdp");
+	assert_ok(attach_xdp_add(env.links, ifindex, fd, &entry, &error));
+	snprintf(path, sizeof(path), "%s/xdp_%u", env.links, ifindex);
+	held = bpf_obj_get(path);
+	assert_true(held >= 0);
+	assert_int_equal(native_program(ifindex), program_id(fd));
+	assert_ok(attach_xdp_remove(env.links, ifindex, &error));
+	assert_int_equal(native_program(ifindex), 0);
+	close(held);
+	close(fd);
+	delete_veth();
+}
+
+/* An interface there has the number of one here. */
+static void a_pinned_link_of_another_namespace_is_replaced(void **state)
+{
+	int fd, status = 0;
+	uint32_t ifindex;
+	pid_t pid;
+
+	(void)state;
+	kernel_env_need();
+	ifindex = make_veth();
+	fd = load_program("nodens_xdp");
+	assert_ok(attach_xdp_add(env.links, ifindex, fd, &entry, &error));
+	pid = fork();
+	if (pid == 0) {
+		if (unshare(CLONE_NEWNET) < 0 || command("ip link add va index %u type veth", ifindex) != 0 ||
+		    attach_xdp_add(env.links, ifindex, fd, &entry, &error) < 0)
+			_exit(1);
+		_exit(native_program(ifindex) == program_id(fd) ? 0 : 2);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(native_program(ifindex), 0);
+	close(fd);
+	delete_veth();
+}
+
 static void detaching_all_removes_every_link(void **state)
 {
 	uint32_t ifindex;
@@ -286,6 +337,8 @@ int main(void)
 		cmocka_unit_test(a_link_is_pinned_switched_and_removed),
 		cmocka_unit_test(a_link_of_a_former_agent_is_adopted),
 		cmocka_unit_test(the_pin_of_an_interface_that_went_is_taken_over),
+		cmocka_unit_test(a_link_that_somebody_holds_is_off_at_once),
+		cmocka_unit_test(a_pinned_link_of_another_namespace_is_replaced),
 		cmocka_unit_test(detaching_all_removes_every_link),
 		cmocka_unit_test(a_foreign_program_stays_and_its_id_is_told),
 		cmocka_unit_test(a_foreign_link_at_our_pin_is_left_alone),

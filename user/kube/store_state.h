@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the parts of the store share. store.c: objects and their changes; store_entries.c: what belongs to one service name;
  * store_flush.c: records on their way to the sink. */
-#ifndef NODENS_KUBE_STORE_STATE_H
-#define NODENS_KUBE_STORE_STATE_H
+#pragma once
 
 #include <string.h>
 
@@ -63,14 +62,14 @@ static inline bool store_ptr_is_passed(const struct store *s)
 	return s->stats.unknown_address_objects > 0;
 }
 
-/* kind: enum kube_kind, or ENTRY_KIND for the key of an entry. */
+/* kind: enum kube_kind for a slot, ENTRY_KIND for an entry: these are in maps of their own. */
 #define ENTRY_KIND 0
 static inline uint64_t store_key_hash(uint64_t kind, const char *namespace, const char *name)
 {
 	return hmap_hash(name, strlen(name), hmap_hash(namespace, strlen(namespace), kind));
 }
 
-/* ---- store_entries.c: e may be NULL in all that return nothing or an error ---- */
+/* ---- store_entries.c ---- */
 
 /* NULL: there is none; of entry_get: no memory. */
 struct entry *entry_find(const struct store *s, const char *namespace, const char *name);
@@ -78,13 +77,13 @@ struct entry *entry_get(struct store *s, const char *namespace, const char *name
 void entry_free(struct entry *e);
 /* Valid until the next call. 0 or -ENOMEM. */
 int entry_view(struct store *s, const struct entry *e, struct service_view *ret_view);
-/* Before the first change since the last flush: remembers what the sink has. 0 or -ENOMEM. */
+/* Before the first change since the last flush: remembers what the sink has. NULL: nothing. 0 or -ENOMEM. */
 int entry_touch(struct store *s, struct entry *e);
 /* Room for one slice more. 0 or -ENOMEM. */
 int entry_reserve(struct entry *e);
-/* Room was reserved. */
+/* Room was reserved. NULL: a slice without a service. */
 void entry_join(struct entry *e, struct slot *slot);
+/* Out of its entry, which may go with it. */
 void entry_leave(struct store *s, struct slot *slot);
+/* Frees it when nothing belongs to it and nothing has to be flushed. NULL is allowed. */
 void entry_drop_if_unused(struct store *s, struct entry *e);
-
-#endif
