@@ -69,8 +69,7 @@ class Agent(node.Node):
 
 	def _prepare(self):
 		"""The times that are checked are the agent's: it need not wait for a CPU that is busy with something else."""
-		node._die_with_parent()
-		os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+		node.before_others()
 		if self.prepare:
 			self.prepare()
 
@@ -96,14 +95,9 @@ class Agent(node.Node):
 		"""Seconds until it has ended."""
 		began = time.monotonic()
 		self.process.terminate()
-		code = self.process.wait(10)
+		code = self.process.wait(node.ENDS_WITHIN_S)
 		assert code == 0, "SIGTERM: exit %s\n%s" % (code, self.log_text())
 		return time.monotonic() - began
-
-	def freeze(self):
-		self.process.send_signal(signal.SIGSTOP)
-		stat = Path("/proc/%d/stat" % self.process.pid)
-		node.wait_until(lambda: stat.read_text().rsplit(")", 1)[1].split()[0] == "T", "the stop", 5)
 
 	def thaw(self):
 		self.process.send_signal(signal.SIGCONT)

@@ -126,7 +126,7 @@ def upgrade_side_by_side(world, changes):
 	world.agent.spawn()
 	world.away(0.3, False)
 	former.send_signal(world.dice.choice((signal.SIGTERM, signal.SIGKILL)))
-	former.wait(10)
+	former.wait(node.ENDS_WITHIN_S)
 	world.history.stopped()
 	if changes:
 		world.history.change()
