@@ -23,7 +23,7 @@ import podnet
 import tap
 from lab import OBJECTS, Lab, ask_all
 
-GONE_WITHIN_S = 5
+GONE_WITHIN_S = 30
 KINDS = ("prog", "link", "map")
 
 
@@ -36,7 +36,7 @@ class ClsactLab(Lab):
 
 def bpftool(kind):
 	"""{id: name or type} of all in the kernel."""
-	entries = json.loads(podnet.run("bpftool", "-j", kind, "show"))
+	entries = json.loads(subprocess.run(["bpftool", "-j", kind, "show"], stdout=subprocess.PIPE, check=True).stdout)
 	return {entry["id"]: entry.get("name", entry.get("type", "")) for entry in entries}
 
 
@@ -100,7 +100,7 @@ def check_listed(tap_, name, lab, listing, hook):
 
 def check_gone(tap_, name, lab, mine, theirs):
 	with tap_.case("%s: after: none of our %d programs, maps and links is left in the kernel" % (name, len(mine))):
-		node.wait_until(lambda: not any(pair in Listing(lab).kernel for pair in mine), "their end", GONE_WITHIN_S)
+		node.wait_until(lambda: mine.isdisjoint(Listing(lab).kernel), "their end", GONE_WITHIN_S)
 	after = Listing(lab)
 	tap_.equal({path for path in after.paths if path not in theirs["paths"]}, set(), "%s: after: the bpffs holds nothing of ours" % name)
 	tap_.equal(after.tcx, theirs["tcx"], "%s: after: the tcx hook holds theirs alone" % name)
@@ -129,7 +129,7 @@ def check_detach(tap_, name, lab, hook, prepare, *arguments, finish=lambda lab: 
 
 def end(lab):
 	lab.process.terminate()
-	assert lab.process.wait(5) == 0
+	assert lab.process.wait(node.ENDS_WITHIN_S) == 0
 
 
 def pin_generation(lab, number):
