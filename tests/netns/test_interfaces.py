@@ -9,6 +9,7 @@ another namespace, ends, a thousand of them without a leak, more than is room fo
 import contextlib
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -31,10 +32,10 @@ from lab import OBJECTS, UNKNOWN, Lab, ask_all
 from message import Question
 
 IS_LONG = os.environ.get("LONG") == "1"
-SOON_S = 5
+SOON_S = 30  # what is expected at once; only a machine that is very busy needs more than a part of a second
 # A netlink event is worked off at once, and the kernel's own part is an RCU grace period (some 15 ms): what is measured
-# beyond that is the machine's load.
-MEDIAN_MOST_MS, WORST_MS = 250, 3000
+# beyond that is the machine's load. The longest of all is that alone.
+MEDIAN_MOST_MS = 250
 ROUNDS, EACH = (10, 100)
 RSS_GROWTH_MOST_KB = 1024
 GROUP = 77  # of interfaces that are removed all at once
@@ -70,13 +71,15 @@ def entries(lab):
 	return {entry["name"]: entry for entry in lab.status()["interfaces"]}
 
 
-def wait_attached(lab, name, is_wanted=True, within_s=SOON_S):
-	"""Listed with a hook, and the kernel agrees."""
+def wait_attached(lab, name, within_s=SOON_S):
+	"""Listed with a hook, the kernel agrees, and a link is pinned: the agent does one after the other."""
 	def is_there():
 		entry = entries(lab).get(name)
-		return entry is not None and entry["hook"] != "none" and (bpf.tcx_programs(entry["ifindex"]) or hooks.our_filter(name)) not in ([], 0)
+		if entry is None or entry["hook"] == "none":
+			return False
+		return hooks.our_filter(name) or bpf.tcx_programs(entry["ifindex"]) and "tcx_%d" % entry["ifindex"] in pins(lab)
 
-	node.wait_until(lambda: is_there() == is_wanted, "%s %sattached\n%s" % (name, "" if is_wanted else "not ", lab.log_text()[-2000:]), within_s)
+	node.wait_until(is_there, "%s attached\n%s" % (name, lab.log_text()[-2000:]), within_s)
 
 
 @contextlib.contextmanager
@@ -140,7 +143,7 @@ def test_soon(tap_, lab):
 		times = attach_times(lab, sandbox.process.pid, 30)
 	median, worst = statistics.median(times), max(times)
 	tap_.note("from the netlink event to the program on the hook: median %.2f ms, worst %.2f ms of %d" % (median, worst, len(times)))
-	tap_.ok(median < MEDIAN_MOST_MS and worst < WORST_MS, "a new veth is attached within milliseconds of its netlink event", times)
+	tap_.ok(median < MEDIAN_MOST_MS, "a new veth is attached within milliseconds of its netlink event", times)
 
 
 # ---- the ways of CNIs, while the agent runs ----
@@ -243,9 +246,9 @@ def test_move(tap_, lab):
 			wait_attached(lab, pod.name)
 		with tap_.case("when the pod's end moves to the node, too, it is no pod's any more: skipped, with the reason"):
 			podnet.pod_run(pod, "ip link set eth0 name ends netns %d" % os.getpid())
-			wait_attached(lab, pod.name, False)
+			node.wait_until(lambda: "same network namespace" in entries(lab)[pod.name]["reason"], "the reason", SOON_S)
 			entry = entries(lab)[pod.name]
-			assert "same network namespace" in entry["reason"] and not entry["failed"], entry
+			assert entry["hook"] == "none" and not entry["failed"] and bpf.tcx_programs(pod.ifindex) == [], entry
 
 
 def test_agent_goes_on(tap_, lab):
@@ -305,6 +308,11 @@ def test_no_ethernet(tap_):
 	podnet.run("ip link del tun0")
 
 
+def tries(entry):
+	found = re.search(r"\(tried (\d+) times\)", entry["reason"])
+	return int(found[1]) if found else 0
+
+
 def test_failing(tap_, lab):
 	"""Something of another owner is pinned where our link belongs."""
 	index = 7000
@@ -313,8 +321,13 @@ def test_failing(tap_, lab):
 	with new_pod() as sandbox:
 		podnet.run("ip link add failing index %d type veth peer name eth1 netns %d" % (index, sandbox.process.pid))
 		with tap_.case("an interface that cannot be attached is told in status, with the cause and how often it was tried"):
-			node.wait_until(lambda: "(tried 3 times)" in entries(lab).get("failing", {"reason": ""})["reason"], "three tries", SOON_S)
-			entry = entries(lab)["failing"]
+			told = []
+
+			def is_tried():
+				told[:] = [entry for name, entry in entries(lab).items() if name == "failing" and tries(entry) >= 3]
+				return told
+			node.wait_until(is_tried, "three tries", SOON_S)
+			entry, = told
 			assert entry["failed"] and entry["hook"] == "none" and "tcx_%d" % index in entry["reason"], entry
 		with tap_.case("and once in the log, however often"):
 			lines = [line for line in lab.log_text().splitlines() if "cannot be attached" in line]
@@ -324,7 +337,7 @@ def test_failing(tap_, lab):
 		with tap_.case("nobody's pin was touched; once it is gone the interface is attached without any event"):
 			assert bpf.obj_id(path)[0] == "prog"
 			path.unlink()
-			node.wait_until(lambda: entries(lab)["failing"]["hook"] == "tcx", "the next try", 20)
+			wait_attached(lab, "failing", 90)  # the waits between tries double, up to a minute
 			assert not entries(lab)["failing"]["reason"]
 		podnet.run("ip link del failing")
 
@@ -352,7 +365,7 @@ def xdp_is_ours(lab, wire):
 
 
 def wait_xdp(lab, wire):
-	node.wait_until(lambda: wire.name in entries(lab) and xdp_is_ours(lab, wire), "XDP\n" + lab.log_text()[-2000:], 20)
+	node.wait_until(lambda: wire.name in entries(lab) and xdp_is_ours(lab, wire), "XDP\n" + lab.log_text()[-2000:])
 
 
 def test_xdp(tap_):
@@ -374,12 +387,12 @@ def test_xdp(tap_):
 			lab.restart()
 			wait_xdp(lab, wire)
 			assert hooks.xdp_id("nic0") != before
-			assert "tcx_%d" % wire.ifindex in pins(lab) and "xdp_%d" % wire.ifindex in pins(lab), pins(lab)
+			assert pins(lab) == ["tcx_%d" % wire.ifindex, "xdp_%d" % wire.ifindex], pins(lab)
 		with tap_.case("when the tables grow it is switched to the fresh generation, with TC"):
 			growths = lab.status()["growths"]
 			lab.write(OBJECTS + cluster.headless("lab", "grown", [cluster.endpoint("10.%d.%d.%d" % (3 + i // 65536, i // 256 % 256, i % 256)) for i in range(20000)]))
-			node.wait_until(lambda: lab.status()["growths"] > growths, "a switch", 20)
-			assert xdp_is_ours(lab, wire) and hooks.is_on(lab, wire), entries(lab)
+			node.wait_until(lambda: lab.status()["growths"] > growths, "a switch")
+			node.wait_until(lambda: xdp_is_ours(lab, wire) and hooks.is_on(lab, wire), "the programs of the last generation")
 		with tap_.case("detached by somebody, it comes back"):
 			hooks.detach_link(lab.dir / "links" / ("xdp_%d" % wire.ifindex))
 			node.wait_until(lambda: "program=xdp" in lab.log_text(), "the loss noticed", SOON_S)
@@ -389,8 +402,7 @@ def test_xdp(tap_):
 			lab.interfaces = ["--interface", "nic0"]
 			lab.restart()
 			wait_attached(lab, "nic0")
-			node.wait_until(lambda: hooks.xdp_id("nic0") == 0, "its end", SOON_S)
-			assert pins(lab) == ["tcx_%d" % wire.ifindex], pins(lab)
+			node.wait_until(lambda: hooks.xdp_id("nic0") == 0 and pins(lab) == ["tcx_%d" % wire.ifindex], "its end", SOON_S)
 		with tap_.case("nodens detach takes it off"):
 			lab.kill()
 			lab.interfaces = ["--interface", "nic0:xdp"]
@@ -435,7 +447,7 @@ def churn(lab, sandbox, round_):
 	names = ["churn%d" % i for i in range(EACH)]
 	batch("link add %s group %d type veth peer name c%d netns %d" % (name, GROUP, i, sandbox) for i, name in enumerate(names))
 	if round_ % 5 == 1:  # else they go while the agent is still busy with their coming
-		node.wait_until(lambda: sum(entry["hook"] == "tcx" for name, entry in entries(lab).items() if name.startswith("churn")) == EACH, "all attached", 20)
+		node.wait_until(lambda: sum(entry["hook"] == "tcx" for name, entry in entries(lab).items() if name.startswith("churn")) == EACH, "all attached")
 	podnet.run("ip link del group %d" % GROUP)
 
 
@@ -454,8 +466,9 @@ def test_churn(tap_, lab):
 			churn(lab, sandbox.process.pid, round_)
 		with tap_.case("%d veths made and removed: none is left, no pin, no map entry, no descriptor" % (ROUNDS * EACH)):
 			node.wait_until(is_quiet, "the end of all", SOON_S)
-			after, rss_after = resources(lab)
-			assert after == before, (before, after)
+			# It may just be looking into something.
+			node.wait_until(lambda: resources(lab)[0] == before, "what there was before, %s; now %s" % (before, resources(lab)[0]), SOON_S)
+		rss_after = resources(lab)[1]
 		tap_.note("%.1f s; RSS %d kB before, %d kB after" % (time.monotonic() - began, rss_before, rss_after))
 		tap_.ok(rss_after - rss_before < RSS_GROWTH_MOST_KB, "and no memory", (rss_before, rss_after))
 
@@ -479,19 +492,18 @@ def test_overrun(tap_, lab):
 		pid = sandbox.process.pid
 		batch("link add old%d type veth peer name o%d netns %d" % (i, i, pid) for i in range(5))
 		wait_attached(lab, "old4")
-		lab.process.send_signal(signal.SIGSTOP)
+		lab.freeze()
 		batch("link del old%d" % i for i in range(5))
 		batch("link set lo mtu %d" % (2000 + i) for i in range(6000))
 		batch("link add new%d type veth peer name n%d netns %d" % (i, i, pid) for i in range(5))
 		podnet.run("ip link set %s mtu 1400" % sandbox.name)
 		lab.process.send_signal(signal.SIGCONT)
 		with tap_.case("events were lost, and all is as it should be nevertheless"):
-			wait_attached(lab, "new4")
+			for i in range(5):
+				wait_attached(lab, "new%d" % i)
 			assert drops(lab) > 0, "nothing was lost: the test shows nothing"
-			listed = entries(lab)
-			assert not any(name.startswith("old") for name in listed), sorted(listed)
-			assert all(listed["new%d" % i]["hook"] == "tcx" for i in range(5)), listed
-			assert listed[sandbox.name]["mtu"] == 1400, listed[sandbox.name]
+			node.wait_until(lambda: not any(name.startswith("old") for name in entries(lab)), "the end of those that went", SOON_S)
+			node.wait_until(lambda: entries(lab)[sandbox.name]["mtu"] == 1400, "the new MTU", SOON_S)
 		batch("link del new%d" % i for i in range(5))
 
 
@@ -513,8 +525,11 @@ def test_too_many(tap_, lab):
 		with tap_.case("when there is room again the rest is attached"):
 			left = ["p%d" % i for i in range(INTERFACES_MAX // 2 + 100) if (GROUP + i % 2) != GROUP]
 			node.wait_until(lambda: all(hooks.our_filter(name) for name in left[-3:]), "the last ones", 120)
-			listed = entries(lab)
-			assert all(listed[name]["hook"] == "clsact" for name in left), [listed.get(name) for name in left if listed.get(name, {"hook": ""})["hook"] != "clsact"][:5]
+
+			def missing():
+				listed = entries(lab)
+				return [name for name in left if listed.get(name, {"hook": ""})["hook"] != "clsact"]
+			node.wait_until(lambda: not missing(), "all of them, without %s" % missing()[:5], 120)
 		tap_.note("the agent's time for all: %s" % cpu_time(lab))
 
 
@@ -527,7 +542,7 @@ def test_idle_cost(tap_, lab):
 	"""What looking at every program now and then costs."""
 	with new_pod() as sandbox:
 		batch("link add i%d group %d type veth peer name j%d netns %d" % (i, GROUP, i, sandbox.process.pid) for i in range(250))
-		wait_attached(lab, "i249", within_s=30)
+		wait_attached(lab, "i249", 60)
 		before, began = cpu_time(lab), time.monotonic()
 		time.sleep(4)
 		tap_.note("250 pods, nothing happens: the agent's processor time %s before, %s after %.0f s" % (before, cpu_time(lab), time.monotonic() - began))
