@@ -22,7 +22,7 @@ from lab import OBJECTS, Lab, ask_all
 CONFINE = str(node.ROOT / "tests/lib/confine.py")
 NEEDED = ("CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON")
 BITS = {"CAP_NET_ADMIN": 12, "CAP_PERFMON": 38, "CAP_BPF": 39}
-ENDS_WITHIN_S = 20
+ENDS_WITHIN_S = 60
 
 
 def package_of_profile():

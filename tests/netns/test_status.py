@@ -30,10 +30,13 @@ def status(directory):
 class PolledNode(node.Node):
     """Waits as a readiness probe does, and notes what each poll saw."""
 
+    def _spawn(self, notify_path):
+        self.polls = [status(self.dir)]
+        super()._spawn(notify_path)
+
     def _wait_ready(self, notify):
-        self.polls = []
         deadline = time.monotonic() + node.READY_WITHIN_S
-        while not self.polls or self.polls[-1][0] != 0:
+        while self.polls[-1][0] != 0:
             self.polls.append(status(self.dir))
             assert time.monotonic() < deadline, "not ready:\n" + self.log_text()
 

@@ -61,7 +61,7 @@ def configure_bridge(pod):
 def test_bridge(tap_):
 	with Lab(OBJECTS, configure=configure_bridge) as lab:
 		with tap_.case("the port is attached"):
-			node.wait_until(lambda: lab.interface(lab.pod.ifindex)[1], "the agent on the bridge's port", 5)
+			node.wait_until(lambda: lab.interface(lab.pod.ifindex)[1], "the agent on the bridge's port")
 		check_way(tap_, lab, "a port of a bridge")
 		with tap_.case("the port's queries are addressed to the bridge (PACKET_OTHERHOST), and answered"):
 			check_kind(lab)
@@ -102,11 +102,11 @@ def test_routed(tap_):
 		uplink = node.Pod()
 		try:
 			with tap_.case("a veth that gets the node's default route is left alone"):
-				node.wait_until(lambda: lab.interface(uplink.ifindex)[1], "the agent on a second pod", 5)
+				node.wait_until(lambda: lab.interface(uplink.ifindex)[1], "the agent on a second pod")
 				podnet.run("ip address add 198.51.100.1/24 dev %s" % uplink.name)
 				podnet.pod_run(uplink, "ip link set eth0 up")
 				podnet.run("ip route add default via 198.51.100.2 dev %s" % uplink.name)
-				node.wait_until(lambda: not lab.interface(uplink.ifindex)[1], "the agent off the uplink", 5)
+				node.wait_until(lambda: not lab.interface(uplink.ifindex)[1], "the agent off the uplink")
 			podnet.run("ip address flush dev %s" % lab.pod.name)
 			podnet.pod_run(lab.pod, "ip address flush dev eth0")
 			configure_routed(lab.pod)

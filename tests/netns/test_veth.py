@@ -174,7 +174,7 @@ def check_pair(client, family):
 
 
 def dig(lab, *arguments):
-	return podnet.pod_run(lab.pod, "dig", "@" + packet.SERVER4, "+tries=1", "+timeout=2", *arguments)
+	return podnet.pod_run(lab.pod, "dig", "@" + packet.SERVER4, "+tries=1", "+timeout=%d" % podnet.ANSWER_WITHIN_S, *arguments)
 
 
 def test_dig(tap_, lab):
@@ -182,7 +182,7 @@ def test_dig(tap_, lab):
 		out = dig(lab, "+short", NAME % "three")
 		assert sorted(out.split()) == ["10.1.0.1", "10.1.0.2", "10.1.0.3"], out
 	with tap_.case("dig shows status, flags and the AAAA records of a query over IPv6"):
-		out = podnet.pod_run(lab.pod, "dig", "@" + packet.SERVER6, "+tries=1", "+timeout=2", NAME % "three", "AAAA")
+		out = podnet.pod_run(lab.pod, "dig", "@" + packet.SERVER6, "+tries=1", "+timeout=%d" % podnet.ANSWER_WITHIN_S, NAME % "three", "AAAA")
 		assert "status: NOERROR" in out and "flags: qr aa rd;" in out and out.count("fd00:1::") == 2, out
 	with tap_.case("after a truncated answer dig comes back over TCP and gets the upstream's"):
 		lab.upstream.seen_tcp.clear()
@@ -290,7 +290,7 @@ def set_mtu(lab, mtu):
 	podnet.pod_run(lab.pod, "ip link set eth0 mtu %d" % mtu)
 	began = time.monotonic()
 	podnet.run("ip link set %s mtu %d" % (lab.pod.name, mtu))
-	node.wait_until(lambda: lab.interface(lab.pod.ifindex)[0] == mtu, "the new MTU in the datapath", 5)
+	node.wait_until(lambda: lab.interface(lab.pod.ifindex)[0] == mtu, "the new MTU in the datapath")
 	return time.monotonic() - began
 
 

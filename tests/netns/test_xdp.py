@@ -74,7 +74,7 @@ def words_of(lab):
 
 
 def wait_xdp(lab, flags=0):
-	node.wait_until(lambda: words_of(lab)[5] == HOOK_XDP and words_of(lab)[2] & flags == flags, "XDP on %s" % lab.pod.name, 10)
+	node.wait_until(lambda: words_of(lab)[5] == HOOK_XDP and words_of(lab)[2] & flags == flags, "XDP on %s" % lab.pod.name)
 
 
 def sent_back(lab):
@@ -146,10 +146,10 @@ def test_offloads(t, lab):
 def test_dig(t, lab):
 	for server, qtype, want in ((packet.SERVER4, "A", ["10.1.0.1", "10.1.0.2", "10.1.0.3"]), (packet.SERVER6, "AAAA", ["fd00:1::1", "fd00:1::2"])):
 		with t.case("dig asks %s" % server):
-			out = podnet.pod_run(lab.pod, "dig", "@" + server, "+tries=1", "+timeout=2", "+short", NAME % "three", qtype)
+			out = podnet.pod_run(lab.pod, "dig", "@" + server, "+tries=1", "+timeout=%d" % podnet.ANSWER_WITHIN_S, "+short", NAME % "three", qtype)
 			assert sorted(out.split()) == want, out
 	with t.case("dig gets 100 A, larger than XDP has room for"):
-		out = podnet.pod_run(lab.pod, "dig", "@" + packet.SERVER4, "+tries=1", "+timeout=2", "+short", "+bufsize=1232", "+ignore", NAME % "many")
+		out = podnet.pod_run(lab.pod, "dig", "@" + packet.SERVER4, "+tries=1", "+timeout=%d" % podnet.ANSWER_WITHIN_S, "+short", "+bufsize=1232", "+ignore", NAME % "many")
 		assert len(out.split()) == 72, out  # dig's cookie takes the room of one
 
 
@@ -278,7 +278,7 @@ def test_foreign(t, lab):
 	podnet.run("ip link set dev %s xdpdrv pinned %s" % (lab.pod.name, load_pinned(bpf.XDP_PASS, "foreign")))
 	foreign = program_id(lab)
 	lab.restart()
-	node.wait_until(lambda: "id %d" % foreign in lab.log_text(), "the foreign program's id in the log", 10)
+	node.wait_until(lambda: "id %d" % foreign in lab.log_text(), "the foreign program's id in the log")
 	t.ok(words_of(lab)[5] == 0 and words_of(lab)[1] != 0, "beside a foreign XDP program TC is attached alone", words_of(lab))
 	with t.case("TC answers alone"):
 		before = sent_back(lab)
