@@ -420,12 +420,23 @@ static void names_fill_every_page_of_the_maps(void **state)
 	generation_free(g);
 }
 
-static double seconds(void)
+static double seconds_of(clockid_t clock)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(clock, &t);
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static double seconds(void)
+{
+	return seconds_of(CLOCK_MONOTONIC);
+}
+
+/* Of this thread, whatever else the machine does. */
+static double cpu_seconds(void)
+{
+	return seconds_of(CLOCK_THREAD_CPUTIME_ID);
 }
 
 static void loads_150_000_names_into_maps(void **state)
@@ -435,14 +446,15 @@ static void loads_150_000_names_into_maps(void **state)
 
 	(void)state;
 	kernel_env_need();
-	start = seconds();
+	start = cpu_seconds();
 	g = new_generation(generation_size_for(150000, 150000 * 128));
-	loaded = seconds();
+	loaded = cpu_seconds();
 	for (uint32_t i = 0; i < 150000; i++)
 		assert_int_equal(put(g, i, 1, 5), 1);
-	end = seconds();
+	end = cpu_seconds();
 	print_message("generation: %.3f s, 150,000 names: %.3f s\n", loaded - start, end - loaded);
-	assert_true(end - loaded < 0.5);
+	/* Some 0.1 s, 0.3 with sanitizers. */
+	assert_true(end - loaded < 2);
 	generation_free(g);
 }
 
@@ -672,7 +684,7 @@ static void waiting_for_readers_returns_soon(void **state)
 	for (int i = 0; i < 5; i++)
 		assert_ok(generation_wait_readers(g));
 	print_message("grace period: %.1f ms\n", (seconds() - start) / 5 * 1e3);
-	assert_true(seconds() - start < 5);
+	assert_true(seconds() - start < 30);
 	generation_free(g);
 }
 

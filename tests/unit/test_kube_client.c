@@ -205,9 +205,10 @@ static void the_body_has_all_the_time_it_wants(void **state)
 	struct fixture *x = *state;
 	struct fetch f = {0};
 
-	kube_client_set_limits(x->client, 50, 50);
+	/* Within this the head must be there, on a busy machine as well. */
+	kube_client_set_limits(x->client, 1000, 1000);
 	fetch_start(&f, x->loop, x->client, "/stall");
-	assert_non_null(loop_add_timer(x->loop, 500, 0, on_late, &f));
+	assert_non_null(loop_add_timer(x->loop, 1500, 0, on_late, &f));
 	fetch_run(x->loop);
 	assert_int_equal(f.heads, 1);
 	assert_int_equal(f.ends, 0);
@@ -232,7 +233,8 @@ static void the_servers_address_may_be_ipv6(void **state)
 	server_stop(&six);
 }
 
-/* libcurl's call gets here: a name whose resolution hangs until it is told to fail (or for 10 s). */
+/* libcurl's call gets here: a name whose resolution hangs until it is told to fail (or for so long). */
+#define HANGS_S 60
 static atomic_int resolving;
 static sem_t resolver_go;
 
@@ -245,7 +247,7 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
 
 		atomic_fetch_add(&resolving, 1);
 		clock_gettime(CLOCK_REALTIME, &late);
-		late.tv_sec += 10;
+		late.tv_sec += HANGS_S;
 		(void)sem_timedwait(&resolver_go, &late);
 		atomic_fetch_sub(&resolving, 1);
 		return EAI_AGAIN;
@@ -289,7 +291,7 @@ static void a_name_that_hangs_stops_neither_the_loop_nor_the_end(void **state)
 	kube_client_free(x->client);
 	x->client = NULL;
 	/* The resolver still hangs, as long as it likes. */
-	assert_true(now_ms() - begin < 1000);
+	assert_true(now_ms() - begin < HANGS_S * 1000 / 2);
 	assert_int_equal(atomic_load(&resolving), 1);
 	assert_int_equal(f.ends, 0);
 	sem_post(&resolver_go);
