@@ -88,6 +88,23 @@ def test_rotation(tap_):
 			assert not any(day in text for day in ("monday", "tuesday", "friday")), text
 
 
+def test_renewed_certificate(tap_):
+	"""A server looks at the certificate of a request's connection: one kept from before is refused once the old one has expired."""
+	pki = Pki(folder("renewed"))
+	with make_api(pki=pki) as api, KubeLab(api, user=CERTIFICATE_USER % (pki.client_cert, pki.client_key)) as lab:
+		with tap_.case("a client certificate that is renewed in its file is shown with the next requests, no connection of the old one is kept"):
+			wait_watches(api, 2)
+			before = {request.connection.serial for request in api.requests}
+			pki.renew_client()
+			mark = api.mark()
+			end_watches(api)
+			asked = fakelab.wait_requests(api, mark, lambda request: request.status is not None, 2)
+			assert None not in before and {request.status for request in asked} == {200}, asked
+			assert not before & {request.connection.serial for request in asked}, "a connection of the old certificate: %s" % asked
+			wait_watches(api, 2)
+			assert lab.ask("stay") == STAY
+
+
 # ---- TLS ----
 
 
@@ -255,7 +272,7 @@ def test_name(tap_):
 
 
 SCENARIOS = {
-	"rotation": test_rotation,
+	"rotation": in_turn(test_rotation, test_renewed_certificate),
 	"TLS": test_tls,
 	"TLS errors": in_turn(test_tls_errors, test_name),
 	"in a pod": in_turn(test_in_cluster, test_ipv6),

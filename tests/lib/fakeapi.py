@@ -193,13 +193,13 @@ class Connection:
 		self._cutter = raw.dup()  # shutdown() from other threads, past TLS
 		self.socket = raw
 		self.octet_s = 0
-		self.has_certificate = False
+		self.serial = None  # of the client's certificate
 		self._rest = b""
 
 	def handshake(self):
 		if self.api.tls:
 			self.socket = self.api.tls.wrap_socket(self.socket, server_side=True)
-			self.has_certificate = bool(self.socket.getpeercert())
+			self.serial = (self.socket.getpeercert() or {}).get("serialNumber")
 
 	def cut(self, is_reset=False):
 		"""From any thread. is_reset: RST instead of FIN."""
@@ -321,7 +321,7 @@ class Exchange:
 
 	def _authorize(self):
 		resource = self.request.resource
-		if self.api.tokens is None or self.connection.has_certificate:
+		if self.api.tokens is None or self.connection.serial:
 			return
 		if self.request.token in self.api.tokens:
 			return
@@ -769,6 +769,10 @@ class Pki:
 		self.ca, self.ca_key = self._path("ca.crt"), self._path("ca.key")
 		self._openssl("req", "-x509", *self._new_key(self.ca_key), "-subj", "/CN=fake-ca", "-days", "2", "-out", self.ca)
 		self.server_cert, self.server_key = self._signed("server", "subjectAltName=" + ",".join(names))
+		self.renew_client()
+
+	def renew_client(self):
+		"""Another certificate and key in the files of the last ones."""
 		self.client_cert, self.client_key = self._signed("client", "extendedKeyUsage=clientAuth")
 
 	def _path(self, name):

@@ -127,6 +127,12 @@ static void set_tls(CURLcode *code, CURL *easy, const struct kube_config *config
 		SET(code, easy, CURLOPT_SSLCERT, config->cert_file);
 	if (config->key_file)
 		SET(code, easy, CURLOPT_SSLKEY, config->key_file);
+	/* The server checks a connection's certificate again with each request: on a connection kept from before the file was
+	 * renewed, it answers 401 for ever once the old one has expired. */
+	if (config->cert_file || config->key_file) {
+		SET(code, easy, CURLOPT_FORBID_REUSE, 1L);
+		SET(code, easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+	}
 	if (config->cert_data)
 		set_blob(code, easy, CURLOPT_SSLCERT_BLOB, config->cert_data);
 	if (config->key_data)
