@@ -200,6 +200,8 @@ def one_watch_silent(tap_):
 			passed = asking.wait_for(UPSTREAM, within_s=API_STALE_S + LATE_S)
 			assert passed - silent >= API_STALE_S - SLACK_S, passed - silent
 			asking.check_only(STAY, end=passed)
+		with tap_.case("one silent watch of two: that it was cut is counted"):
+			node.wait_until(lambda: errors_of(lab).get("silent", 0) >= 1, "a silent watch in status")
 		with tap_.case("one silent watch of two: it is given up, and all is answered again as soon as slices are listed anew"):
 			node.wait_until(muted.request.ended.is_set, "the end of the silent watch", 15)
 			rule.end()

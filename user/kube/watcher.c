@@ -308,6 +308,11 @@ bool watcher_is_synced(const struct watcher *w)
 	return w->is_synced;
 }
 
+bool watcher_is_watching(const struct watcher *w)
+{
+	return w->phase == WATCHER_WATCHING && w->response.status == 200;
+}
+
 const char *watcher_version(const struct watcher *w)
 {
 	return w->version;

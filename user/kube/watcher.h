@@ -71,6 +71,8 @@ void watcher_relist(struct watcher *w, bool forget_version);
 void watcher_hurry(struct watcher *w);
 /* Listed once. */
 bool watcher_is_synced(const struct watcher *w);
+/* A watch is open: its silence is the server's. */
+bool watcher_is_watching(const struct watcher *w);
 /* The last one seen, "" : none. */
 const char *watcher_version(const struct watcher *w);
 struct watcher_stats {

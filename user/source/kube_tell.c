@@ -102,14 +102,17 @@ void kube_on_doubt_timer(void *ctx)
 		unsigned int causes = kube_doubt_begin(&s->doubt, i, clock_monotonic_ms());
 
 		all |= causes;
-		if (causes)
-			watcher_relist(s->watches[i].watcher, false);
+		if (!causes)
+			continue;
+		s->status.errors.silent += causes & DOUBT_STALE && watcher_is_watching(s->watches[i].watcher);
+		watcher_relist(s->watches[i].watcher, false);
 	}
 	/* Nothing is answered from what is in doubt, before anything else. */
 	tell_doubt(s);
 	if (all & DOUBT_VERSION)
 		start_over(s);
 	arm_doubt(s);
+	tell_status_soon(s);
 }
 
 static void lose_object(struct kube_watch *w)
