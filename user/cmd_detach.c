@@ -95,6 +95,9 @@ static int detach(const struct detach_options *o, struct report *r)
 		jsonout_open_object(&r->json, NULL);
 		jsonout_open_array(&r->json, "removed");
 	}
+	if (lock == -ENOENT && generation_check_place(dir, &e))
+		fprintf(stderr, "nodens detach: no pins can be found: %s\n", e.text);
+	e = (struct error){0};
 	/* Without the folder there may still be clsact filters: those that lost their pins. */
 	err = lock == -ENOENT ? attach_remove_all(dir, on_removed, r, &e) : remove_all(dir, r, &e);
 	if (r->output == OUTPUT_JSON) {

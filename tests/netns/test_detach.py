@@ -184,6 +184,19 @@ def check_stays_off(tap_, lab):
 	lab.kill()
 
 
+def test_other_file_system(tap_):
+	"""A mistyped --bpffs, or a container without the mount."""
+	folder = node.Node.scratch.path / "plain"
+	(folder / "g1").mkdir(mode=0o700, parents=True)
+	folder.chmod(0o700)
+	(folder / "g1" / "file").touch()
+	for name, directory, status, said in (("that exists", folder, 1, "is not on a BPF file system"),
+					      ("that does not", folder / "nodens", 0, "no pins can be found: %s is not on a BPF file system" % folder)):
+		done = subprocess.run([node.binary(), "detach", "--bpffs", str(directory)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+		tap_.ok(done.returncode == status and said in done.stdout, "a folder outside of a bpffs %s is told" % name, done.stdout)
+	tap_.ok((folder / "g1" / "file").exists(), "nothing in it was removed")
+
+
 def main(tap_):
 	node.enter_namespaces()
 	for name, kind, hook, prepare in (("after SIGTERM", Lab, "tcx", end), ("after SIGKILL", Lab, "tcx", Lab.kill), ("clsact, after SIGTERM", ClsactLab, "clsact", end),
@@ -192,6 +205,7 @@ def main(tap_):
 		with kind(OBJECTS) as lab:
 			check_detach(tap_, name, lab, hook, prepare)
 	test_running(tap_)
+	test_other_file_system(tap_)
 
 
 if __name__ == "__main__":

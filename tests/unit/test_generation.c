@@ -130,6 +130,23 @@ static void the_lock_is_held_by_one(void **state)
 	close(second);
 }
 
+/* Whoever has it removes folders: `nodens detach --bpffs /root` must not take /root/g1 away. */
+static void the_lock_of_a_folder_on_another_file_system_is_refused(void **state)
+{
+	char plain[] = "/tmp/nodens-test-XXXXXX";
+	struct generation *g;
+
+	(void)state;
+	kernel_env_need();
+	assert_non_null(mkdtemp(plain));
+	assert_int_equal(generation_lock_dir(plain, &error), -ENODEV);
+	assert_non_null(strstr(error.text, "mount -t bpf bpf /sys/fs/bpf"));
+	assert_int_equal(generation_lock_dir(env.root, &error), -ENODEV); /* the root of a bpffs is nobody's folder */
+	assert_int_equal(generation_open(plain, &g, &error), -ENOENT);
+	assert_non_null(strstr(error.text, "nothing is loaded: /tmp is not on a BPF file system"));
+	assert_int_equal(rmdir(plain), 0);
+}
+
 /* ---- coming and going ------------------------------------------------------------------------------------------- */
 
 static void a_generation_is_pinned_read_by_others_and_removed(void **state)
@@ -881,6 +898,7 @@ int main(void)
 		cmocka_unit_test(a_folder_of_another_mode_or_owner_is_refused),
 		cmocka_unit_test(a_symlink_in_place_of_the_folder_is_refused),
 		cmocka_unit_test(the_lock_is_held_by_one),
+		cmocka_unit_test(the_lock_of_a_folder_on_another_file_system_is_refused),
 		cmocka_unit_test(a_generation_is_pinned_read_by_others_and_removed),
 		cmocka_unit_test(current_moves_and_old_pins_go),
 		cmocka_unit_test(another_layout_is_not_read_but_removed),

@@ -30,9 +30,14 @@ struct generation_size generation_size_for(uint64_t names, uint64_t blob_bytes);
 /* Bytes that index and arena of this size take. */
 uint64_t generation_size_bytes(struct generation_size size);
 
+/* Whether DIR is, or would be, a folder in a bpffs. Errors name the mount. */
+int generation_check_place(const char *dir, struct error *e);
 /* Makes DIR, DIR/links if missing and checks that they are ours. Errors name the mount, owner or mode. */
 int generation_prepare_dir(const char *dir, struct error *e);
-/* Takes the lock of DIR (flock on the folder). Returns its descriptor, -EWOULDBLOCK: another agent holds it, or -errno. */
+/*
+ * Takes the lock of DIR (flock on the folder), which is in a bpffs. Returns its descriptor, -EWOULDBLOCK: another agent holds it,
+ * -ENOENT: there is no such folder, or -errno.
+ */
 int generation_lock_dir(const char *dir, struct error *e);
 
 /* Loads a fresh one aside (not pinned, gate not synced) with the number behind the highest present. */

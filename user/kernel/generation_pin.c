@@ -43,13 +43,21 @@ static int check_is_ours(int fd, const char *path, struct error *e)
 	return 0;
 }
 
-static int check_parent(const char *path, struct error *e)
+/* What the user can do about it, behind the cause. */
+static const char *way_out(int errnum)
+{
+	return errnum == EACCES ? ": it is root's (UID 0 is needed)" : "";
+}
+
+int generation_check_place(const char *dir, struct error *e)
 {
 	char copy[GENERATION_PATH_MAX];
 	const char *parent;
 	int fd, err;
 
-	strcpy(copy, path);
+	if (strlen(dir) >= GENERATION_DIR_MAX)
+		return error_set(e, -ENAMETOOLONG, "%s: at most %d octets", dir, GENERATION_DIR_MAX - 1);
+	snprintf(copy, sizeof(copy), "%s", dir);
 	parent = dirname(copy);
 	fd = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
@@ -63,12 +71,10 @@ static int check_parent(const char *path, struct error *e)
 /* A folder of ours at path, made if it is missing. */
 static int prepare_folder(const char *path, struct error *e)
 {
-	int fd, err = check_parent(path, e);
+	int fd, err;
 
-	if (err)
-		return err;
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return error_set(e, -errno, "making %s: %s", path, strerror(errno));
+		return error_set(e, -errno, "making %s: %s%s", path, strerror(errno), way_out(errno));
 	/* O_PATH: another user's folder can be looked at, and be named, without permission to read it. */
 	fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
@@ -83,10 +89,10 @@ static int prepare_folder(const char *path, struct error *e)
 int generation_prepare_dir(const char *dir, struct error *e)
 {
 	char links[GENERATION_PATH_MAX];
-	int err;
+	int err = generation_check_place(dir, e);
 
-	if (strlen(dir) >= GENERATION_DIR_MAX)
-		return error_set(e, -ENAMETOOLONG, "%s: at most %d octets", dir, GENERATION_DIR_MAX - 1);
+	if (err)
+		return err;
 	snprintf(links, sizeof(links), "%s/links", dir);
 	err = prepare_folder(dir, e);
 	return err ? err : prepare_folder(links, e);
@@ -97,7 +103,15 @@ int generation_lock_dir(const char *dir, struct error *e)
 	int err, fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)
-		return error_set(e, -errno, "%s: %s", dir, strerror(errno));
+		return error_set(e, -errno, "%s: %s%s", dir, strerror(errno), way_out(errno));
+	/* Whoever has the lock removes folders here: never those of another file system, nor the root of a bpffs. */
+	err = generation_check_place(dir, e);
+	if (!err)
+		err = check_is_bpffs(fd, dir, e);
+	if (err) {
+		close(fd);
+		return err;
+	}
 	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
 		return fd;
 	err = -errno;
@@ -141,10 +155,14 @@ int generation_find_current(const char *dir, uint64_t *ret_number, struct error 
 
 	snprintf(path, sizeof(path), "%s/current", dir);
 	n = readlink(path, target, sizeof(target) - 1);
-	if (n < 0 && errno == ENOENT)
+	if (n < 0 && errno == ENOENT) {
+		/* A container that lacks the mount looks like a node without an agent. */
+		if (generation_check_place(dir, e))
+			return error_prefix(e, -ENOENT, "nothing is loaded");
 		return error_set(e, -ENOENT, "nothing is loaded: %s does not exist", path);
+	}
 	if (n < 0)
-		return error_set(e, -errno, "%s: %s", path, strerror(errno));
+		return error_set(e, -errno, "%s: %s%s", path, strerror(errno), way_out(errno));
 	target[n] = '\0';
 	if (!parse_number(target, ret_number))
 		return error_set(e, -EINVAL, "%s points to %s, which is no generation", path, target);
