@@ -80,6 +80,14 @@ static bool is_alive(const struct generation *g, const struct status_report *r)
 	return r->now_ms - r->status.heartbeat_ms <= r->status.stale_after_ms;
 }
 
+/* In a pod (POD_NAME) whose agent waits for the lock what is loaded is another one's. */
+static bool is_of_another_pod(const struct nodens_status *s)
+{
+	const char *pod = getenv("POD_NAME");
+
+	return pod && *pod && strncmp(pod, s->pod, sizeof(s->pod) - 1) != 0;
+}
+
 /* The first thing that is wrong, NULL: nothing. */
 static const char *find_fault(const struct status_report *r, bool is_ready_wanted)
 {
@@ -89,6 +97,8 @@ static const char *find_fault(const struct status_report *r, bool is_ready_wante
 		return "no sign of life from the agent: everything is passed on";
 	if (!is_ready_wanted)
 		return NULL;
+	if (is_of_another_pod(&r->status))
+		return "another agent answers on this node, not that of this pod (POD_NAME), which waits";
 	if (status_is_former_serving(r))
 		return "not synced: the records of the agent before are still answered from";
 	if (!r->status.synced_ms)

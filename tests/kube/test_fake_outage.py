@@ -6,6 +6,7 @@ The API server is gone, refuses, is silent, is restarted or another one: what a 
 asks for, and what it says. Scenarios mostly wait: each runs in a process and namespaces of its own, all at the same time.
 """
 
+import os
 import subprocess
 import sys
 import time
@@ -542,7 +543,7 @@ def restart_agent(tap_):
 
 def second_agent(tap_):
 	with make_api() as api, KubeLab(api, environment={"POD_NAME": "nodens-x7k2p"}) as lab, Asking(lab) as asking:
-		with tap_.case("a second agent waits, asks the server nothing, and says who holds the lock"):
+		with tap_.case("a second agent waits, asks the server nothing, says who holds the lock, and its pod is alive and not ready"):
 			wait_watches(api, 2)
 			mark = api.mark()
 			with open(node.Node.scratch.path / "second.log", "w+b") as log:
@@ -553,6 +554,10 @@ def second_agent(tap_):
 					node.wait_until(lambda: "lock" in text() or "waiting" in text(), "a line about the lock")
 					assert "pid=%d " % lab.process.pid in text() and "pod=nodens-x7k2p" in text(), text()
 					assert not api.since(mark) and second.poll() is None, api.since(mark)
+					probes = [subprocess.run([node.binary(), "status", *ready, "--bpffs", str(lab.dir)], env={**os.environ, "POD_NAME": pod},
+						stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+						for pod, ready in (("nodens-x7k2p", ("--ready",)), ("nodens-other", ("--ready",)), ("nodens-other", ()))]
+					assert [probe.returncode for probe in probes] == [0, 1, 0] and "another agent" in probes[1].stdout, probes
 					lab.process.kill()
 					lab.process.wait()
 					fakelab.wait_requests(api, mark, fakeapi.lists, 2)
