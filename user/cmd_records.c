@@ -356,6 +356,8 @@ static int print(const struct records_options *o, struct zonefile_params *p, str
 		err = zonefile_print(stdout, c.entries, c.count, p);
 	if (!err && fflush(stdout))
 		err = -errno;
+	if (err && !e->text[0] && ferror(stdout))
+		err = error_set(e, err, "writing to the standard output: %s", strerror(-err));
 	free_collection(&c);
 	return err;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* nodens: finds the command and runs it. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -38,6 +39,17 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
+/* What was printed may still be in memory: a full disk shows here. */
+static int finish(const struct command *command, int code)
+{
+	errno = 0;
+	if ((!fflush(stdout) && !ferror(stdout)) || code != EXIT_OK)
+		return code;
+	fprintf(stderr, "nodens %s: writing to the standard output: %s\n", command->name,
+		errno ? strerror(errno) : "it is not whole");
+	return EXIT_FAILED;
+}
+
 int main(int argc, char **argv)
 {
 	struct option_globals globals = {0};
@@ -66,5 +78,5 @@ int main(int argc, char **argv)
 		snprintf(text, sizeof(text), "%.60s: no such command", argv[0]);
 		return fail_usage(text);
 	}
-	return command->run(command, &globals, argc, argv);
+	return finish(command, command->run(command, &globals, argc, argv));
 }

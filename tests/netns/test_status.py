@@ -41,6 +41,16 @@ class PolledNode(node.Node):
             assert time.monotonic() < deadline, "not ready:\n" + self.log_text()
 
 
+def check_full_disk(tap_, agent):
+    """A truncated report must not look like a whole one."""
+    for form in ("text", "json"):
+        with open("/dev/full", "w", encoding="ascii") as full:
+            done = subprocess.run([node.binary(), "status", "-o", form, "--bpffs", str(agent.dir)],
+                                  stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        tap_.ok(done.returncode == 1 and "standard output: No space left" in done.stderr,
+                "a full disk behind the standard output is an error (%s)" % form, done.stderr)
+
+
 def main(tap_):
     node.enter_namespaces()
     for number in range(ROUNDS):
@@ -48,6 +58,8 @@ def main(tap_):
             tap_.ok(agent.polls[0][0] != 0, "not ready before the agent has loaded anything (round %d)" % (number + 1))
             tap_.equal(agent.polls[-1], (0, PODS),
                        "ready is not said while interfaces are still to be attached (round %d)" % (number + 1))
+            if number == 0:
+                check_full_disk(tap_, agent)
             tap_.equal(status(agent.dir), (0, PODS), "all interfaces are attached (round %d)" % (number + 1))
 
 
