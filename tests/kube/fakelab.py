@@ -142,12 +142,16 @@ class KubeLab(Lab):
 		return done.returncode == 0
 
 	def stop(self):
-		"""SIGTERM; the seconds it took to end."""
+		"""SIGTERM; the seconds it took to end, both of us not waiting for a CPU that is busy with something else."""
+		for thread in [0, *map(int, os.listdir("/proc/%d/task" % self.process.pid))]:
+			os.sched_setscheduler(thread, os.SCHED_RR, os.sched_param(1))
 		began = time.monotonic()
 		self.process.terminate()
 		code = self.process.wait(node.ENDS_WITHIN_S)
+		took_s = time.monotonic() - began
+		os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 		assert code == 0, "exit code %d" % code
-		return time.monotonic() - began
+		return took_s
 
 	# -- what a pod sees --
 
@@ -205,19 +209,26 @@ class Asking(podnet.Background):
 	def __init__(self, lab, *names):
 		super().__init__()
 		self.lab, self.names = lab, names or ("stay",)
-		self.results = []  # (seconds, name, answer)
+		self.results = []  # (seconds, name, answer): when it was asked
+		self.ended = []  # when the answer was there, for each
 
 	def _run(self):
 		with podnet.Client(self.lab.pod) as client:
 			while not self._ending.is_set():
 				for name in self.names:
 					began = time.monotonic()
-					self.results.append((began, name, read(client.ask(Question(full(name), ident=next(IDENTS) & 0xFFFF).wire()))))
+					answer = read(client.ask(Question(full(name), ident=next(IDENTS) & 0xFFFF).wire()))
+					self.ended.append(time.monotonic())
+					self.results.append((began, name, answer))
 				time.sleep(PAUSE_S)
 
 	def answers(self, name="stay", begin=0, end=float("inf")):
 		"""All answers to that name, each once."""
 		return {answer for when, asked, answer in list(self.results) if asked == name and begin <= when < end}
+
+	def answered_by(self, end, name="stay", begin=0):
+		"""All answers that were there by then, each once."""
+		return {answer for (when, asked, answer), ended in list(zip(self.results, self.ended)) if asked == name and begin <= when and ended < end}
 
 	def wait_for(self, wanted, name="stay", within_s=SOON_S, since=None):
 		"""When it was answered so first from now on (or since)."""

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 120 240
+# timeout: 240 240
 """
 The agent around the API source: one that starts while the server is gone and another one's datapath still answers, what
 status says meanwhile, SIGHUP, and `nodens records` straight from a server.
@@ -20,9 +20,10 @@ import node
 import tap
 from fakelab import STAY, TOKEN, UPSTREAM, Asking, KubeLab, make_api, run_scenarios, wait_watches
 
-STALE_S = 4
-SLACK_S = 2  # between two beats, and a busy machine
+STALE_S = 10  # a new agent is there before that, on a busy machine as well
+TICKS_S = 0.1  # the deadline is in jiffies and read by ticks
 SYNC_WITHIN_S = 20  # of nodens records
+LATE_S = 15  # on a busy machine
 
 
 def unsynced(tap_):
@@ -44,10 +45,12 @@ def unsynced(tap_):
 			assert not lab.is_said_ready()
 			asking.check_only(STAY, begin=killed)
 		with tap_.case("its heartbeat is not kept up: passed on when --stale-after is over"):
-			passed = asking.wait_for(UPSTREAM, within_s=STALE_S + SLACK_S)
-			# The last beat was up to a second before the end.
-			assert STALE_S - 1 - SLACK_S / 2 <= passed - killed <= STALE_S + SLACK_S, passed - killed
-			asking.check_only(STAY, begin=killed, end=passed)
+			deadline = time.monotonic() - (time.time() - status["heartbeat_ms"] / 1000) + STALE_S
+			assert deadline <= killed + STALE_S + TICKS_S, "a beat after the end: %s" % (deadline - killed)
+			passed = asking.wait_for(UPSTREAM)
+			time.sleep(0.3)
+			assert asking.answered_by(deadline - TICKS_S, begin=killed) == {STAY}, asking.answered_by(deadline - TICKS_S, begin=killed)
+			asking.check_only(UPSTREAM, begin=deadline + TICKS_S)
 		with tap_.case("then status is its own: alive, not synced, and what it waits for"):
 			node.wait_until(lambda: lab.status()["gate"] == "not-synced", "a generation of its own")
 			status = lab.status()
@@ -60,7 +63,7 @@ def unsynced(tap_):
 			node.wait_until(lambda: lab.status()["pid"] == lab.process.pid, "the third agent in status")
 			assert lab.counts()["slice_version"] == version == lab.counts()["service_version"], lab.counts()
 			api.listen()
-			asking.wait_for(STAY, within_s=30)
+			asking.wait_for(STAY, within_s=60)
 			lab.wait_ready()
 			assert {request.version for request in api.since(mark, fakeapi.lists)} == {version}, api.since(mark)
 			assert asking.answers(begin=passed) == {STAY, UPSTREAM}, asking.answers(begin=passed)
@@ -82,7 +85,7 @@ def records(api, lab, *arguments):
 	"""(exit code, stdout, stderr, seconds)"""
 	began = time.monotonic()
 	done = subprocess.run([node.binary(), "records", "--source", "kube:%s" % lab.kubeconfig, *arguments], capture_output=True,
-			      text=True, timeout=SYNC_WITHIN_S + 20, check=False)
+			      text=True, timeout=SYNC_WITHIN_S + 2 * LATE_S, check=False)
 	return done.returncode, done.stdout, done.stderr, time.monotonic() - began
 
 
@@ -102,7 +105,7 @@ def one_shot(tap_):
 			api.refuse()
 			code, zones, errors, took_s = records(api, lab)
 			assert code == 1 and not zones and api.url in errors and "efused" in errors, errors
-			assert took_s < SYNC_WITHIN_S + 5, took_s
+			assert took_s < SYNC_WITHIN_S + LATE_S, took_s
 
 
 def no_such_token(tap_):
@@ -111,7 +114,7 @@ def no_such_token(tap_):
 		with tap_.case("a token that is refused ends it within its time, with the cause"):
 			code, zones, errors, took_s = records(api, lab)
 			assert code == 1 and not zones and "401" in errors and TOKEN not in errors, errors
-			assert took_s < SYNC_WITHIN_S + 5, took_s
+			assert took_s < SYNC_WITHIN_S + LATE_S, took_s
 
 
 SCENARIOS = {function.__name__: function for function in (unsynced, one_shot, no_such_token, hangup)}

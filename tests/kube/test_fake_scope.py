@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 60 60
+# timeout: 180 180
 """
 --answer headless: nothing is asked of the API server but what headless names need, and objects that move from one selector to
 another, or are in two of them, are neither lost nor kept too long.

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 90 120
+# timeout: 240 240
 """
 Faults in running watches, each with what a pod sees meanwhile, what the agent asks for afterwards and what it counts. The API
 server is a scripted one.
@@ -163,6 +163,7 @@ def test_trickle(tap_, lab, api):
 	with tap_.case("an event that comes one octet a millisecond is taken when it is whole"), Asking(lab, "stay", "flip") as asking:
 		stream, = api.watches(SLICES)
 		mark, old = api.mark(), lab.ask("flip")
+		asking.wait_for(old, "flip")
 		stream.slow_down(0.001)
 		api.store.put(slice_with("flip", *new))
 		asking.wait_for(new, "flip")
@@ -232,7 +233,7 @@ def test_endless_lines(tap_):
 			slice_watches = fakeapi.both(fakeapi.of(SLICES), lambda request: request.is_watch)
 			rule = api.on(slice_watches, fakeapi.transform(lambda _: b"x" * 17 * LINE_PIECE))
 			api.watches(SLICES)[0].end()
-			node.wait_until(lambda: lab.lines("a line of more than"), "the words in the log", 40)
+			node.wait_until(lambda: lab.lines("a line of more than"), "the words in the log", 60)
 			asking.check_only(STAY)
 			tap_.note("told after %d attempts" % rule.hits)
 			rule.end()
@@ -247,7 +248,7 @@ def test_bookmarks(tap_, lab, api):
 	with tap_.case("bookmarks move the version on: after a clean end the watch goes on from there, without a relist"):
 		wait_watches(api, 2)
 		version = api.store.touch(1000)
-		node.wait_until(lambda: lab.counts()["slice_version"] == str(version), "the bookmark's version in status")
+		node.wait_until(lambda: lab.counts()["slice_version"] == str(version) == lab.counts()["service_version"], "the bookmarks' version in status")
 		mark, before = api.mark(), lab.counts()
 		for stream in api.watches():
 			stream.end()
