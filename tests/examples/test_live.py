@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Every command of the examples' READMEs, run in a pod, prints what the README says; and what no README can say by one command."""
-# timeout: 120 300
+# timeout: 300 300
 
 import os
 import re
@@ -51,7 +51,7 @@ def ask_many(c, name, count):
     """The addresses of each of `count` answers to the same question, in their order, over one socket of the pod."""
     s = example_cluster.inside(c.pod, lambda: node.socket.socket(node.socket.AF_INET, node.socket.SOCK_DGRAM))
     s.connect((c.dns, 53))
-    s.settimeout(2)
+    s.settimeout(10)
     answers = []
     for i in range(count):
         query = dns.message.make_query(name, "A", id=i % 65536)
@@ -103,7 +103,7 @@ def deployment(t, c, folder):
 def statefulset(t, c, folder):
     service = "my-app-statefulset-1.my-headless-service"
     full = f"{service}.default.svc.cluster.local."
-    page = f"wget -T 3 -t 1 -qO- http://{service}/"
+    page = f"wget -T 10 -t 1 -qO- http://{service}/"
     c.show(folder / "objects.json")
     with t.case("statefulset: each pod is reached by its name, without the upstream"):
         for i, address in enumerate(("10.42.0.143", "10.42.0.146", "10.42.0.148")):

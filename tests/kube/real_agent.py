@@ -19,7 +19,7 @@ from message import Question
 from real_coredns import addresses_of, coredns_addresses
 
 MTU, SMALL_MTU = test_coredns.MTU, test_coredns.SMALL_MTU
-SYNC_WITHIN_S = 60
+SYNC_WITHIN_S = 120
 
 
 class KubeNode(node.Node):

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 240 400
+# timeout: 400 600
 """
 The agent as it runs in a pod (a service account's token over IPv6), through restarts of the real API server, of the agent
 and of both, while objects change; pods are answered all the time, and what vanished meanwhile is gone afterwards.

@@ -74,6 +74,18 @@ def before_others():
     os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 
 
+def end_before_others(process):
+    """SIGTERM; (exit code, seconds that it took). Neither of us waits for a CPU that is busy with something else."""
+    for thread in [0, *map(int, os.listdir("/proc/%d/task" % process.pid))]:
+        os.sched_setscheduler(thread, os.SCHED_RR, os.sched_param(1))
+    try:
+        began = time.monotonic()
+        process.terminate()
+        return process.wait(ENDS_WITHIN_S), time.monotonic() - began
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
 def wait_until(condition, what, within_s=READY_WITHIN_S):
     """Polls until condition() is true; an AssertionError after within_s."""
     deadline = time.monotonic() + within_s

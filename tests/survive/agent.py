@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
@@ -93,11 +92,9 @@ class Agent(node.Node):
 
 	def terminate(self):
 		"""Seconds until it has ended."""
-		began = time.monotonic()
-		self.process.terminate()
-		code = self.process.wait(node.ENDS_WITHIN_S)
+		code, took_s = node.end_before_others(self.process)
 		assert code == 0, "SIGTERM: exit %s\n%s" % (code, self.log_text())
-		return time.monotonic() - began
+		return took_s
 
 	def thaw(self):
 		self.process.send_signal(signal.SIGCONT)

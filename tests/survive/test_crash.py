@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 150 900
+# timeout: 300 900
 # alone
 """
 SIGKILL at any moment of starting, publishing and switching: the old generation answers or the new one does, and the next
@@ -133,7 +133,7 @@ def test_gone_interface(tap_):
 	with Agent(SHAPE.objects(1), binary=OTHER_LAYOUT) as agent:
 		extra = node.Pod()
 		try:
-			node.wait_until(lambda: sum(name.startswith(LINK) for name in agent.names()) == 2, "a link for another pod", 10)
+			node.wait_until(lambda: sum(name.startswith(LINK) for name in agent.names()) == 2, "a link for another pod")
 			agent.kill()
 		finally:
 			extra.remove()
@@ -141,7 +141,7 @@ def test_gone_interface(tap_):
 		agent.binary = node.binary()
 		agent.start()
 		with tap_.case("the link of an interface that went while no agent ran is gone with it"):
-			node.wait_until(lambda: sum(name.startswith(LINK) for name in agent.names()) == 1, "one link, of %s" % agent.names(), 5)
+			node.wait_until(lambda: sum(name.startswith(LINK) for name in agent.names()) == 1, "one link, of %s" % agent.names())
 
 
 def count_descriptors(agent):
@@ -159,8 +159,8 @@ def test_no_descriptors(tap_):
 		before = status(agent)
 		history.fill(fillers())
 		with tap_.case("without descriptors for a larger generation it says so"):
-			node.wait_until(lambda: "another generation cannot be made" in agent.log_text(), "a warning", 20)
-			node.wait_until(lambda: status(agent)["unfit_names"] > 0, "names without room", 5)
+			node.wait_until(lambda: "another generation cannot be made" in agent.log_text(), "a warning")
+			node.wait_until(lambda: status(agent)["unfit_names"] > 0, "names without room")
 			assert "Too many open files" in agent.log_text(), agent.log_text()
 		after = status(agent)
 		tap_.ok(after["generation"] == before["generation"] and after["names"] > before["names"],
@@ -172,11 +172,11 @@ def test_no_descriptors(tap_):
 		load_.begin_round(2)
 		resource.prlimit(agent.process.pid, resource.RLIMIT_NOFILE, (hard, hard))
 		history.fill([])
-		node.wait_until(lambda: status(agent)["unfit_names"] == 0, "an end of it", 10)
+		node.wait_until(lambda: status(agent)["unfit_names"] == 0, "an end of it")
 		history.fill(fillers())
 		with tap_.case("with descriptors again it grows"):
-			node.wait_until(lambda: status(agent)["growths"] > 0, "a larger generation", 20)
-			node.wait_until(lambda: status(agent)["unfit_names"] == 0, "room for all names", 5)
+			node.wait_until(lambda: status(agent)["growths"] > 0, "a larger generation")
+			node.wait_until(lambda: status(agent)["unfit_names"] == 0, "room for all names")
 		time.sleep(0.6)
 		load_.stop()
 		report(tap_, load_, (1, 2), "without descriptors, and with them")

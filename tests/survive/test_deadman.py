@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 120 200
+# timeout: 300 300
 # alone
 """
 The dead-man's switch: an agent whose loop stands still, or that the kernel kills for its memory, costs the pods nothing.
@@ -67,7 +67,7 @@ def check_round(tap_, load_, number, what):
 
 def answers_again(load_, number):
 	load_.begin_round(number)
-	node.wait_until(lambda: load_.round(number)["answered"] > 100, "answers of the node", 5)
+	node.wait_until(lambda: load_.round(number)["answered"] > 100, "answers of the node")
 
 
 # ---- a loop that stands still ----
@@ -124,7 +124,7 @@ def block(tap_, agent, load_, history, mount):
 	load_.begin_round(1)
 	lead_to(agent, mount.path / "objects.json")
 	# The next beat does not come: until then the loop may not have looked.
-	node.wait_until(lambda: has_no_beat(agent), "a loop that waits", 10)
+	node.wait_until(lambda: has_no_beat(agent), "a loop that waits")
 	history.stopped()
 	history.change_unseen()
 	time.sleep(AWAY_S)
@@ -159,7 +159,7 @@ def test_unread_log(tap_):
 		history.starts()
 		agent.spawn(stderr=writing)
 		os.close(writing)
-		node.wait_until(lambda: status(agent)["pid"] == agent.process.pid and status(agent)["ready_ms"], "the agent", 10)
+		node.wait_until(lambda: status(agent)["pid"] == agent.process.pid and status(agent)["ready_ms"], "the agent")
 		history.round = 1
 		load_.begin_round(1)
 		for _ in range(LINES):
@@ -181,7 +181,7 @@ def test_fifo(tap_):
 		agent.file.unlink()
 		os.mkfifo(agent.file)
 		with tap_.case("a FIFO in the place of the file: told, and what is loaded stays"):
-			node.wait_until(lambda: status(agent)["source_error"], "an error of the source", 5)
+			node.wait_until(lambda: status(agent)["source_error"], "an error of the source")
 			tap_.note(status(agent)["source_error"].split("/")[-1])
 		time.sleep(AWAY_S)
 		load_.stop()
@@ -223,7 +223,7 @@ class Cgroup:
 
 	def remove(self):
 		if self.path and self.path.exists():
-			node.wait_until(lambda: not (self.path / "cgroup.procs").read_text(), "an empty cgroup", 5)
+			node.wait_until(lambda: not (self.path / "cgroup.procs").read_text(), "an empty cgroup")
 			self.path.rmdir()
 
 
@@ -251,7 +251,7 @@ def kill_for_memory(tap_, cgroup, agent, load_):
 	history.round = 1
 	load_.begin_round(1)
 	history.fill(fillers())
-	agent.process.wait(20)
+	agent.process.wait(node.READY_WITHIN_S)
 	history.stopped()
 	tap_.note(agent.log_text().splitlines()[-1])
 	tap_.equal(agent.process.returncode, -9, "with too many objects for its memory the kernel kills the agent")

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 120 300
+# timeout: 300 300
 # alone
 """
 More names than there is room for, and tables that grow, while a pod asks: what does not fit is passed on, counted and told;
@@ -32,7 +32,7 @@ RATE = 20_000
 FILLERS = 600 if LONG else 200
 PER_FILLER = 100
 TIGHT = ["--max-memory", "8Mi"]
-TAKES_S = 30
+TAKES_S = 60
 # Here it is the loader that is looked at, also where the machine is busy.
 STALE_AFTER_S = 15
 WINDOW = 64

@@ -131,7 +131,7 @@ def upgrade_side_by_side(world, changes):
 	if changes:
 		world.history.change()
 	world.history.starts(LOCK_S)
-	node.wait_until(lambda: 'msg="ready"' in world.agent.log_from(begin), "the new agent", 20)
+	node.wait_until(lambda: 'msg="ready"' in world.agent.log_from(begin), "the new agent")
 
 
 def kill_starting(world, changes):
