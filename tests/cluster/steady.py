@@ -13,7 +13,7 @@ import node
 
 CLIENT = Path(__file__).resolve().parent / "client.py"
 PYTHON = "/usr/bin/python3"
-ENDS_WITHIN_S = 10
+ENDS_WITHIN_S = 30
 SEEN_WITHIN_S = 60
 
 

@@ -28,7 +28,7 @@ NAME, EXTERNAL = "kubernetes.default.svc.cluster.local", "www.external.test"
 
 
 def dig(running, name, pod="tools"):
-	return running.pod_run("default", pod, "dig", "+short", "+tries=1", "+time=2", "@" + running.dns_ip, name, check=False).stdout.split()
+	return running.pod_run("default", pod, "dig", "+short", "+tries=1", "+time=10", "@" + running.dns_ip, name, check=False).stdout.split()
 
 
 def check_resolves(t, running, who):

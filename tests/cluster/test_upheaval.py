@@ -41,7 +41,7 @@ READY_WITHIN_S = 90
 EXTERNAL = "www.external.test"
 COREDNS_COMMAND = "^/coredns -conf /etc/coredns/Corefile"  # the pod's; another one is the node's resolver
 STEP_QUESTION = Question(workloads.name_of(workloads.STEP))
-GONE_WITHIN_S = 15
+GONE_WITHIN_S = 60
 HANDOVER_NS = 100_000_000
 REMOVED = "removed, as docs/deploy.md has it"
 
