@@ -16,7 +16,7 @@ EXAMPLE=$HERE/examples/postgresql
 WORK=/run/demo # on a tmpfs that only this demo sees
 OBJECTS=$WORK/objects.json
 DNS=10.96.0.10
-STALE_AFTER_S=3
+STALE_AFTER_S=5
 
 die() {
     echo "demo: $*" >&2
