@@ -22,6 +22,8 @@ struct hook {
 /* Makes data and data_end those of the packet as it is now. Also where nothing changed but many ways meet: fresh pointers
  * make the verifier's states equal, so that what follows is verified once. */
 static __always_inline void hook_reload(struct hook *h);
+/* A VLAN tag that the kernel holds beside the packet: what is in the frame is behind it. */
+static __always_inline bool hook_has_outer_tag(const struct hook *h);
 /* Several datagrams in one packet (GSO), or a frame of several buffers. */
 static __always_inline bool hook_is_segmented(const struct hook *h);
 /* Changes the length of the frame at its end; every pointer into it is void afterwards. false: nothing was changed. */

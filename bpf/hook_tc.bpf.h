@@ -49,6 +49,14 @@ static __always_inline void hook_init(struct hook *h, struct __sk_buff *skb)
 	}
 }
 
+/* The kernel takes the first tag out of every frame that it receives: a tag in the frame is the second one. */
+static __always_inline bool hook_has_outer_tag(const struct hook *h)
+{
+	const struct __sk_buff *skb = h->ctx;
+
+	return skb->vlan_present;
+}
+
 static __always_inline bool hook_is_segmented(const struct hook *h)
 {
 	const struct __sk_buff *skb = h->ctx;

@@ -32,6 +32,12 @@ static __always_inline void hook_init(struct hook *h, struct xdp_md *xdp)
 	hook_reload(h);
 }
 
+static __always_inline bool hook_has_outer_tag(const struct hook *h)
+{
+	(void)h;
+	return false;
+}
+
 /* More of the frame lies in other buffers. A kernel that gives such frames to none but programs that say they know them
  * (Linux 5.18) has the helper; the verifier of an older one never sees the call, as the constant is 0. */
 static __always_inline bool hook_is_segmented(const struct hook *h)

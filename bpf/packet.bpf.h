@@ -50,6 +50,12 @@ static __always_inline bool is_unicast4(__be32 addr)
 	return first != 0 && first != 127 && first < 224;
 }
 
+/* The halves that differ first, mostly. */
+static __always_inline bool is_same_address6(const struct in6_addr *a, const struct in6_addr *b)
+{
+	return load_u64(&a->s6_addr32[2]) == load_u64(&b->s6_addr32[2]) && load_u64(a) == load_u64(b);
+}
+
 static __always_inline bool is_server4(const struct iphdr *ip, __be16 port, const struct nodens_config *cfg)
 {
 	struct nodens_server4_key key = {.addr = ip->daddr, .port = port};
@@ -151,7 +157,8 @@ static __always_inline enum nodens_verdict parse_ipv6(struct hook *h, struct dat
 	d->dns_off = d->ip_off + sizeof(*ip) + sizeof(*udp);
 	d->pseudo_sum = sum_address6(&ip->saddr) + sum_address6(&ip->daddr) + bpf_htons(IPPROTO_UDP);
 	datagram_take_udp(d, udp);
-	if (ip->saddr.s6_addr[0] == 0xff || !(ip->saddr.s6_addr32[0] | ip->saddr.s6_addr32[1] | ip->saddr.s6_addr32[2]))
+	if (ip->saddr.s6_addr[0] == 0xff || !(ip->saddr.s6_addr32[0] | ip->saddr.s6_addr32[1] | ip->saddr.s6_addr32[2]) ||
+	    is_same_address6(&ip->saddr, &ip->daddr))
 		return NODENS_VERDICT_SOURCE;
 	if (d->udp_check == 0)
 		return NODENS_VERDICT_UDP_CHECKSUM;
@@ -171,6 +178,8 @@ static __always_inline enum nodens_verdict parse_frame(struct hook *h, struct da
 		return NODENS_VERDICT_NOT_DNS;
 	proto = eth->h_proto;
 	if (proto == bpf_htons(ETH_P_8021Q) || proto == bpf_htons(ETH_P_8021AD)) {
+		if (hook_has_outer_tag(h))
+			return NODENS_VERDICT_NOT_DNS;
 		proto = load_u16((const __u8 *)ip + 2);
 		if (proto == bpf_htons(ETH_P_IP))
 			return parse_ipv4(h, d, ip + VLAN_TAG_LEN, cfg);

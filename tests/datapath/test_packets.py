@@ -114,6 +114,9 @@ EXTENSION6 = struct.pack("!BB6x", packet.IPPROTO_UDP, 0)
 FRAGMENT6 = struct.pack("!BBHI", packet.IPPROTO_UDP, 0, 1, 77)
 ROOT_A_RECORD = b"\0" + struct.pack("!HHIH4s", A, 1, 5, 4, b"\n\0\0\1")
 PLAIN_OPT = Edns().wire()
+# RFC 8945 section 4.2: the key's name, type 250, class ANY, TTL 0; HMAC-SHA256, time, fudge, a MAC of 32 octets, ID, no error.
+TSIG = message.name_wire("key") + struct.pack("!HHIH", 250, 255, 0, 61) + message.name_wire("hmac-sha256") + struct.pack(
+    "!HIHH32sHHH", 0, 1 << 30, 300, 32, bytes(32), 7, 0, 0)
 
 # (sentence, frame, verdicts of which one must be counted)
 PASSES = [
@@ -122,6 +125,7 @@ PASSES = [
     ("an ethertype nobody knows", packet.ethernet(frame()[14:], 0x88B5), "not_dns"),
     ("IPv6 behind the ethertype of IPv4", swapped_protocol(), "not_dns ip_header"),
     ("two VLAN tags", frame(tags=((packet.ETH_P_8021AD, 5), (packet.ETH_P_8021Q, 6))), "not_dns"),
+    ("two VLAN tags of 802.1Q", frame(family=6, tags=((packet.ETH_P_8021Q, 5), (packet.ETH_P_8021Q, 6))), "not_dns"),
     ("a broadcast frame", frame(ether={"dst": b"\xff" * 6}), "not_dns source"),
     ("a multicast frame", frame(ether={"dst": bytes.fromhex("01005e000001")}), "not_dns source"),
     ("a frame from a multicast address", frame(ether={"src": bytes.fromhex("0b580a000105")}), "not_dns source"),
@@ -162,6 +166,8 @@ PASSES = [
     ("the server asks itself", frame(src=packet.SERVER4), "source"),
     ("source ff02::1", frame(family=6, src="ff02::1"), "source"),
     ("source ::", frame(family=6, src="::"), "source"),
+    ("source ::1", frame(family=6, src="::1"), "source"),
+    ("the server asks itself over IPv6", frame(family=6, src=packet.SERVER6), "source"),
     # lengths
     ("the IPv4 length one too small", with_ip(total=len(frame()) - 15), "length"),
     ("the IPv4 length one too large", with_ip(total=len(frame()) - 13), "length"),
@@ -209,6 +215,8 @@ PASSES = [
     ("two OPTs, one counted", frame(dns(edns=Edns(), extra=PLAIN_OPT)), "edns class no_name"),
     ("an OPT before another record", frame(dns(edns=Edns(), counts=(1, 0, 0, 2), extra=ROOT_A_RECORD)), "counts edns"),
     ("an additional record that is no OPT", frame(dns(counts=(1, 0, 0, 1), extra=ROOT_A_RECORD)), "edns"),
+    ("a TSIG in place of an OPT", frame(dns(counts=(1, 0, 0, 1), extra=TSIG)), "edns"),
+    ("an OPT and a TSIG", frame(dns(edns=Edns(), counts=(1, 0, 0, 2), extra=TSIG)), "counts"),
     ("ARCOUNT 1 with nothing there", frame(dns(counts=(1, 0, 0, 1))), "edns"),
     ("an octet behind the OPT", frame(dns(edns=Edns(), extra=b"\0")), "edns"),
     ("an OPT with RDLENGTH one too large", edns_frame(rdlength=1), "edns"),
@@ -475,11 +483,12 @@ def check_answers(check):
         answers(of + "NODATA with the SOA", Question(WEB, AAAA), "nodata", (0, 1, 0), family=family)
         answers(of + "a VLAN-tagged frame", Question(WEB), counts=(3, 0, 0), family=family, tags=((packet.ETH_P_8021Q, 0x2005),))
         answers(of + "an 802.1ad tag", Question(WEB), counts=(3, 0, 0), family=family, tags=((packet.ETH_P_8021AD, 7),))
+        answers(of + "a tag of a priority alone (VLAN 0)", Question(WEB), counts=(3, 0, 0), family=family, tags=((packet.ETH_P_8021Q, 0xA000),))
         answers(of + "a checksum left to the device is left to it in the answer", Question(WEB), family=family,
             checksum="partial", l4={"checksum": "partial"})
         answers(of + "addressed to another MAC (a bridge port)", Question(WEB), family=family, ether={"dst": bytes.fromhex("02aabbccddee")})
     answers("a UDP checksum of zero over IPv4", Question(WEB), counts=(3, 0, 0), l4={"checksum": 0})
-    for fields in ({"tos": 0xB8}, {"ident": 0}, {"fragment": 0}, {"ttl": 1}, {"ttl": 255}, {"fragment": 0x4000, "tos": 3}):
+    for fields in ({"tos": 0xB8}, {"ident": 0}, {"fragment": 0}, {"fragment": 0x8000}, {"ttl": 1}, {"ttl": 255}, {"fragment": 0x4000, "tos": 3}):
         answers("IPv4 with %s" % fields, Question(WEB), counts=(3, 0, 0), ip=fields)
     for fields in ({"traffic": 0xB8}, {"flow": 0xFFFFF}, {"hops": 1}, {"hops": 255}):
         answers("IPv6 with %s" % fields, Question(WEB), counts=(3, 0, 0), family=6, ip=fields)

@@ -66,7 +66,7 @@ static bool is_source6(const struct reference_world *world, const uint8_t *ip)
 {
 	static const uint8_t zeros[12];
 
-	if (ip[8] == 0xff || memcmp(ip + 8, zeros, sizeof(zeros)) == 0)
+	if (ip[8] == 0xff || memcmp(ip + 8, zeros, sizeof(zeros)) == 0 || memcmp(ip + 8, ip + 24, 16) == 0)
 		return false;
 	return !world->has_allow || ip[8] == 0xfd;
 }

@@ -227,6 +227,21 @@ def test_vlan(t, lab):
 				assert sent_back(lab) - before == 1, sent_back(lab) - before
 
 
+def test_two_tags(t, lab):
+	"""XDP sees both in the frame. TC finds the outer one beside the packet, where it is no part of what TC sees."""
+	with Raw(lab) as raw:
+		for family, outer in itertools.product(FAMILIES, (packet.ETH_P_8021Q, packet.ETH_P_8021AD)):
+			with t.case("a query with two tags, the outer one of %#x, is answered by neither XDP nor TC, IPv%d" % (outer, family)):
+				before, asked = lab.counters.read(), question("one")
+				raw.socket.send(raw.frame(asked, family, tags=((outer, 7), (packet.ETH_P_8021Q, 8))))
+				# Frames keep their order: with this one's answer the other has been looked at.
+				query = raw.frame(asked, family, tags=((outer, 7),))
+				answer = raw.ask(query)
+				assert answer is not None, "no answer to a query with one tag"
+				check(asked, packet.check_answer_frame(query, answer), family)
+				assert lab.moved(before) == {"answered": 1}, lab.moved(before)
+
+
 # ---- generations ----
 
 
@@ -329,7 +344,7 @@ def main(t):
 	objects = OBJECTS + SIZED
 	with Lab(objects, ["--interface", "pod*:xdp"], configure=configure) as lab:
 		wait_xdp(lab)
-		for test in (test_attached, test_answers, test_who, test_offloads, test_dig, test_misses, test_vlan, test_switching, test_foreign):
+		for test in (test_attached, test_answers, test_who, test_offloads, test_dig, test_misses, test_vlan, test_two_tags, test_switching, test_foreign):
 			test(t, lab)
 	with Lab(objects, ["--interface", "pod*:xdp", "--allow-from", "10.0.1.0/24", "--allow-from", "fd00:10:0:1::/64"], configure=configure_nic) as lab:
 		for test in (test_allowed, test_gone):
