@@ -342,6 +342,27 @@ static void a_relist_that_begins_again_forgets_what_it_had(void **state)
 	assert_heard(" /x@25;");
 }
 
+static void what_is_deleted_before_the_end_of_a_list_is_gone(void **state)
+{
+	struct kube_request *r;
+
+	(void)state;
+	start(false);
+	r = list(SERVICES, SVC, NULL, "a@1 b@2");
+	fake_data(r, fake_event("DELETED", SVC, "a", "3"));
+	fake_data(r, fake_bookmark(SVC, "3", true));
+	(void)list(SLICES, SLICE, "11", "x@3 y@4");
+	assert_heard("[ a@1 b@2 -a /x@3 /y@4 ]");
+	expire(SLICES);
+	r = list(SLICES, SLICE, NULL, "x@20 y@4 new@21 z@22");
+	fake_data(r, fake_event("DELETED", SLICE, "y", "23"));
+	fake_data(r, fake_event("DELETED", SLICE, "new", "24"));
+	fake_data(r, fake_event("MODIFIED", SLICE, "z", "25"));
+	assert_heard("");
+	fake_data(r, fake_bookmark(SLICE, "25", true));
+	assert_heard(" /x@20 /z@22 /z@25 -/y;");
+}
+
 static void a_relist_of_a_source_in_the_middle_is_whole_too(void **state)
 {
 	(void)state;
@@ -749,6 +770,7 @@ int main(void)
 		row(what_vanishes_while_the_first_list_begins_again_is_gone),
 		row(a_relist_is_one_batch_of_what_changed),
 		row(a_relist_that_begins_again_forgets_what_it_had),
+		row(what_is_deleted_before_the_end_of_a_list_is_gone),
 		row(a_relist_of_a_source_in_the_middle_is_whole_too),
 		row(a_resync_lists_all_watches),
 		row(an_object_that_enters_another_watch_first_stays),

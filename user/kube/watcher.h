@@ -46,6 +46,7 @@ struct watcher_callbacks {
 	void (*on_list)(void *ctx);
 	/* The object is the callee's; while listing: one of those that exist, else added or changed. */
 	void (*on_object)(void *ctx, struct kube_object *object);
+	/* While listing: one of those that were told in it is gone again. */
 	void (*on_deleted)(void *ctx, enum kube_kind kind, const char *namespace, const char *name);
 	/* Complete; what was not told is gone. nameless, why: as on_replaced of source.h. */
 	void (*on_listed)(void *ctx, size_t nameless, const char *why);

@@ -136,12 +136,19 @@ static int take_marker(struct watcher *w, const struct kube_event *ev)
 	return watcher_is_hasty(w) ? stop(w, STOP_LISTED, WATCHER_FINE) : 0;
 }
 
+/* A server whose marker is not ready with the last object sends it in place of a later bookmark, and changes go in front
+ * (k8s.io/apiserver, cacher.go: setInitialEventsEndBookmarkIfRequested). */
 static void take_initial(struct watcher *w, struct kube_event *ev)
 {
-	if (ev->type == KUBE_EVENT_PUT && ev->object && ev->object->kind == w->params.kind)
-		w->cb.on_object(w->ctx, ev->object);
-	else
-		kube_object_free(ev->object);
+	struct kube_object *o = ev->object;
+
+	if (o && o->kind == w->params.kind && ev->type == KUBE_EVENT_PUT) {
+		w->cb.on_object(w->ctx, o);
+		return;
+	}
+	if (o && o->kind == w->params.kind)
+		w->cb.on_deleted(w->ctx, o->kind, o->namespace, o->name);
+	kube_object_free(o);
 }
 
 static void take_change(struct watcher *w, struct kube_event *ev)

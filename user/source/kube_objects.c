@@ -124,6 +124,15 @@ bool kube_objects_is_same(struct kube_objects *t, unsigned int watch, const stru
 	return true;
 }
 
+void kube_objects_unlist(struct kube_objects *t, unsigned int watch, enum kube_kind kind, const char *namespace,
+			 const char *name)
+{
+	struct known *k = find(t, kind, namespace, name);
+
+	if (k)
+		k->listed &= (uint8_t) ~(1U << watch);
+}
+
 static bool leave(struct known *k, unsigned int bit)
 {
 	k->watches &= (uint8_t)~bit;

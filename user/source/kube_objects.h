@@ -31,6 +31,9 @@ bool kube_objects_remove(struct kube_objects *t, unsigned int watch, enum kube_k
 void kube_objects_begin_list(struct kube_objects *t, unsigned int watch);
 /* True: as put would return 0, and it is put. False: nothing was done. */
 bool kube_objects_is_same(struct kube_objects *t, unsigned int watch, const struct kube_object *o);
+/* It is not in the list after all. */
+void kube_objects_unlist(struct kube_objects *t, unsigned int watch, enum kube_kind kind, const char *namespace,
+			 const char *name);
 void kube_objects_end_list(struct kube_objects *t, unsigned int watch,
 			   void (*fn)(void *ctx, enum kube_kind kind, const char *namespace, const char *name),
 			   void *ctx);

@@ -164,6 +164,23 @@ void kube_drop_changed(struct kube_watch *w)
 	w->changed_count = w->changed_cap = 0;
 }
 
+/* Gone again before its list is complete. */
+static void drop_listed(struct kube_watch *w, enum kube_kind kind, const char *namespace, const char *name)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < w->changed_count; i++) {
+		struct kube_object *o = w->changed[i];
+
+		if (strcmp(o->name, name) == 0 && strcmp(o->namespace, namespace) == 0)
+			kube_object_free(o);
+		else
+			w->changed[count++] = o;
+	}
+	w->changed_count = count;
+	kube_objects_unlist(&w->source->objects, w->index, kind, namespace, name);
+}
+
 static void put_changed(struct kube_watch *w)
 {
 	for (size_t i = 0; i < w->changed_count; i++)
@@ -213,7 +230,9 @@ static void on_deleted(void *ctx, enum kube_kind kind, const char *namespace, co
 	struct kube_watch *w = ctx;
 	struct kube_source *s = w->source;
 
-	if (kube_objects_remove(&s->objects, w->index, kind, namespace, name))
+	if (w->is_listing && w->is_synced)
+		drop_listed(w, kind, namespace, name);
+	else if (kube_objects_remove(&s->objects, w->index, kind, namespace, name))
 		s->cb.on_delete(s->ctx, kind, namespace, name);
 }
 
