@@ -275,6 +275,8 @@ static int read_api(const struct source_spec *spec, struct rendering *r, enum an
 	if (config.is_insecure)
 		fprintf(stderr, "nodens records: THE CERTIFICATE OF %s IS NOT VERIFIED (insecure-skip-tls-verify)\n",
 			config.server);
+	if (kube_config_is_clear(&config))
+		fprintf(stderr, "nodens records: %s IS ASKED IN THE CLEAR (http://)\n", config.server);
 	r->loop = loop_new();
 	err = r->loop ? follow(r, &params, e) : -ENOMEM;
 	loop_free(r->loop);

@@ -99,6 +99,10 @@ static int start_kube(struct controller *c, struct error *e)
 		log_warn("THE API SERVER'S CERTIFICATE IS NOT VERIFIED (insecure-skip-tls-verify): whoever is on the "
 			 "way to it can make pods get wrong answers",
 			 LOG_TEXT("server", p->kube->server));
+	if (kube_config_is_clear(p->kube))
+		log_warn("THE API SERVER IS ASKED IN THE CLEAR (http://): whoever is on the way to it can read the "
+			 "token and make pods get wrong answers",
+			 LOG_TEXT("server", p->kube->server));
 	if (p->api_stale_after_ms < BOOKMARKS_MS)
 		log_warn("--api-stale-after is shorter than the time between two bookmarks of an API server: a quiet "
 			 "cluster is passed on again and again",

@@ -123,6 +123,7 @@ def waits(tap_, name, api, words, kubeconfig):
 		node.wait_until(lambda: lab.counts()["errors"].get("connect", 0) >= 2, "several attempts")
 		line, = lab.lines("cannot be read")
 		assert words in line, line
+		assert len(lab.lines("IN THE CLEAR")) == ("http://api.invalid" in Path(kubeconfig).read_text(encoding="ascii")), lab.log_tail()
 		node.wait_until(lambda: words in lab.status()["source_error"], "%r in status" % words)
 		assert not lab.is_said_ready() and lab.ask("stay") == UPSTREAM, lab.counts()
 

@@ -533,6 +533,28 @@ static void the_identity_is_the_same_in_every_process(void **state)
 	assert_int_equal(kube_config_identity(&c), 0xf410a97c38b39374);
 }
 
+static void http_to_another_machine_is_in_the_clear(void **state)
+{
+	static const struct {
+		const char *server;
+		bool is_clear;
+	} rows[] = {
+		{"https://10.0.0.1:6443", false},    {"https://127.0.0.1.example.com", false},
+		{"http://10.0.0.1:8080", true},	     {"http://127.0.0.1.example.com:80", true},
+		{"http://localhostess/api", true},   {"http://[fd00::1]:80", true},
+		{"http://127.0.0.1:8001", false},    {"http://127.0.0.1", false},
+		{"http://localhost/clusters", false}, {"http://[::1]:8001", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		const struct kube_config c = {.server = (char *)rows[i].server};
+
+		if (kube_config_is_clear(&c) != rows[i].is_clear)
+			fail_msg("%s", rows[i].server);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -551,6 +573,7 @@ int main(void)
 		cmocka_unit_test(a_token_that_would_break_the_request_is_refused),
 		cmocka_unit_test(the_identity_follows_server_and_authority_not_who_we_are),
 		cmocka_unit_test(the_identity_is_the_same_in_every_process),
+		cmocka_unit_test(http_to_another_machine_is_in_the_clear),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);

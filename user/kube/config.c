@@ -170,6 +170,25 @@ int kube_config_read_token(const struct kube_config *config, char **ret_token, s
 	return take_token(text, strlen(text), config->origin ? config->origin : "kubeconfig", ret_token, e);
 }
 
+bool kube_config_is_clear(const struct kube_config *config)
+{
+	static const char *const hosts[] = {"127.0.0.1", "localhost", "[::1]"};
+	static const char scheme[] = "http://";
+	const char *host;
+
+	if (strncmp(config->server, scheme, strlen(scheme)) != 0)
+		return false;
+	host = config->server + strlen(scheme);
+	for (size_t i = 0; i < sizeof(hosts) / sizeof(*hosts); i++) {
+		size_t len = strlen(hosts[i]);
+
+		/* strchr finds the end of the text as well. */
+		if (!strncmp(host, hosts[i], len) && strchr(":/", host[len]))
+			return false;
+	}
+	return true;
+}
+
 /* ---- identity ---- */
 
 /* FNV-1a: the same in each process (hmap_hash is keyed anew); nobody gains by making two servers look alike. */

@@ -35,5 +35,7 @@ void kube_config_done(struct kube_config *config);
 /* The token to send now: tokenFile is read anew each time, as service account tokens are rotated in place. *ret_token
  * is the caller's (free), NULL where none is configured. A token with control characters is -EINVAL. */
 int kube_config_read_token(const struct kube_config *config, char **ret_token, struct error *e);
+/* http:// to another machine: neither the token nor the answers are protected. The caller warns loudly. */
+bool kube_config_is_clear(const struct kube_config *config);
 /* The same for the same server and CA, else different with near certainty; never 0. */
 uint64_t kube_config_identity(const struct kube_config *config);
