@@ -11,8 +11,9 @@
 #include "notify.h"
 #include "version.h"
 
-/* First lists of many nodes are spread over this time, where the agent before still serves. */
-#define SPREAD_MS 5000
+/* First lists of many nodes are spread over this time, where the agent before still serves. What changed while no agent ran is
+ * to be seen within two seconds of the next one's start. */
+#define SPREAD_MS 1000
 /* API servers send a bookmark a minute. */
 #define BOOKMARKS_MS 90000
 

@@ -19,10 +19,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
 import fakeapi
 import load
+import message
 import node
 import packet
+import podnet
 import tap
-from agent import OTHER_LAYOUT, STALE_AFTER_S, Agent, History
+from agent import OTHER_LAYOUT, STALE_AFTER_S, START_S, Agent, History
 
 LONG = os.environ.get("LONG") == "1"
 ROUNDS = 24 if LONG else 8
@@ -35,11 +37,14 @@ API_SLACK_S = 1.0
 AWAY_S = STALE_AFTER_S + 0.6
 CURRENT_WITHIN_S = 60
 SEEN_S = 0.6
+# With as many random times the spread of first requests shows itself whole, or nearly.
+RETURNS = 12 if LONG else 4
+DEFAULT_STALE_AFTER_S = 15
 
 
 class ApiAgent(Agent):
-	def __init__(self, api):
-		super().__init__([], ["--api-stale-after", "%dms" % (API_STALE_S * 1000)])
+	def __init__(self, api, stale_after_s=STALE_AFTER_S):
+		super().__init__([], ["--api-stale-after", "%dms" % (API_STALE_S * 1000)], stale_after_s=stale_after_s)
 		self.kubeconfig = self.scratch_path() / "kubeconfig"
 		self.kubeconfig.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", "current-context": "c",
 			"clusters": [{"name": "c", "cluster": {"server": api.url}}], "users": [{"name": "u", "user": {}}],
@@ -146,11 +151,30 @@ def upgrade(agent, history, dice):
 KINDS = (cut, cut_for_long, kill, kill_without_server, stop_for_long, upgrade)
 
 
-def main(tap_):
-	node.enter_namespaces()
+def address_of(client, name):
+	wire = client.ask(message.Question(name).wire(), 0.2)
+	return wire and message.Answer(wire).answer[0][2].address
+
+
+def test_returns(tap_):
+	"""Where the former datapath answers for long, first requests may wait the longest."""
+	shape, slowest_s = load.Shape(1, 1, 1), 0
+	with fakeapi.FakeApi(shape.objects(1)) as api, ApiAgent(api, DEFAULT_STALE_AFTER_S) as agent, podnet.Client(agent.pod) as client:
+		for version in range(2, RETURNS + 2):
+			agent.kill()
+			api.store.put(shape.objects(version)[1])
+			began = time.monotonic()
+			agent.spawn()
+			node.wait_until(lambda: address_of(client, "n0.load.svc.cluster.local") == load.address(0, version, 0),
+				"the new address\n" + agent.log_text(), 20)
+			slowest_s = max(slowest_s, time.monotonic() - began)
+		tap_.ok(slowest_s < START_S, "what changed while no agent ran is seen within %d s of the next one's start" % START_S, slowest_s)
+		tap_.note("after %.2f s at most, of %d" % (slowest_s, RETURNS))
+
+
+def test_rounds(tap_):
 	tap_.note("SEED=%d" % SEED)
 	dice = random.Random(SEED)
-	node.Node.scratch = node.Scratch()
 	with fakeapi.FakeApi(SHAPE.objects(1), bookmark_s=0.3) as api, ApiAgent(api) as agent, \
 	     load.Load(agent.scratch_path(), agent.pod, SHAPE, RATE) as load_:
 		history = ApiHistory(agent, load_, api)
@@ -171,6 +195,13 @@ def main(tap_):
 		if load_.total(range(1, ROUNDS + 1))["wrong"]:
 			tap_.note(load_.error_text())
 			tap_.note(agent.log_text())
+
+
+def main(tap_):
+	node.enter_namespaces()
+	node.Node.scratch = node.Scratch()
+	test_rounds(tap_)
+	test_returns(tap_)
 
 
 if __name__ == "__main__":
