@@ -4,7 +4,7 @@
 
 SURVIVE := $(BUILD)/survive
 SURVIVE_AGENTS := $(addprefix $(SURVIVE)/nodens-,no-grace rewrite-live no-gate)
-SURVIVE_ALL := $(SURVIVE_AGENTS) $(SURVIVE)/layout/nodens $(SURVIVE)/slow_reader.bpf.o
+SURVIVE_ALL := $(SURVIVE_AGENTS) $(SURVIVE)/layout/nodens $(SURVIVE)/slow_reader.bpf.o $(SURVIVE)/kill_behind.so
 
 # Not once more with sanitizers.
 ifeq ($(SAN),)
@@ -74,3 +74,10 @@ $(SURVIVE)/slow_reader.bpf.o: tests/survive/slow_reader.bpf.c
 	@mkdir -p $(@D)
 	$(say) CLANG $@
 	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+
+# ---- an agent that is killed behind a change of what outlives it ----
+
+$(SURVIVE)/kill_behind.so: tests/survive/kill_behind.c
+	@mkdir -p $(@D)
+	$(say) TOOL $@
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -shared $< -o $@ -ldl

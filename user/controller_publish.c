@@ -257,15 +257,17 @@ int controller_publish_first(struct controller *c, struct error *e)
 	take_verdicts(c->former, g, &taken);
 	/* The gate never opens before there is a deadline. */
 	err = heartbeat_beat(&c->heart, g);
-	if (!err)
-		err = generation_publish(g, e);
 	if (err)
-		return err;
-	c->is_live = true;
-	controller_write_status(c);
+		return error_set(e, err, "the clock of the datapath cannot be read: %s", strerror(-err));
 	if (controller_is_synced(c))
 		(void)gate_lift(&c->gate, GATE_LOADING);
 	gate_apply(&c->gate, generation_config(g), generation_status(g));
+	/* Should this be killed behind the next line: who comes next finds in it how far the records had come. */
+	controller_write_status(c);
+	err = generation_publish(g, e);
+	if (err)
+		return err;
+	c->is_live = true;
 	attachments_start(c->attachments, g);
 	attachments_sweep(c->attachments);
 	if (c->former)

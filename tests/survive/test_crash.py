@@ -3,13 +3,16 @@
 # timeout: 300 900
 # alone
 """
-SIGKILL at any moment of starting, publishing and switching: the old generation answers or the new one does, and the next
-agent finds and removes what was left half done. The same when descriptors run out in the middle of it.
+SIGKILL at any moment of starting, publishing and switching, also right behind each change of what outlives the agent: the old
+generation answers or the new one does, and the next agent finds and removes what was left half done. The same when descriptors
+run out in the middle of it.
 """
 
+import json
 import os
 import random
 import resource
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -21,7 +24,7 @@ import load
 import node
 import podnet
 import tap
-from agent import OTHER_LAYOUT, SIGTERM_WITHIN_S, Agent
+from agent import OTHER_LAYOUT, SIGTERM_WITHIN_S, Agent, other
 from test_limits import STALE_AFTER_S, Filling, fillers, status
 
 LONG = os.environ.get("LONG") == "1"
@@ -30,15 +33,27 @@ SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 1 
 SHAPE = load.Shape(50, 1, 12)
 RATE = 10_000
 LINK = "links/"
+# Of pins, links and folders, by one start: more than there are.
+CHANGES = 60
+AGENTS = (node.binary(), OTHER_LAYOUT)
 
 
 def check_whole(agent):
-	"""Between two agents: nothing yet, or a generation of which all is there."""
+	"""Between two agents: nothing yet, or a generation of which all is there, and which says so."""
 	current = agent.dir / "current"
 	if not current.is_symlink():
 		return
 	for pin in ("tc", "explain", "index", "arena", "config", "interfaces"):
 		os.close(bpf.obj_get(current / pin))
+	states = [state for state in (read_status(binary, agent) for binary in AGENTS) if state.get("gate")]
+	assert len(states) == 1 and states[0]["gate"] != "not-synced" and states[0]["synced_ms"] and states[0]["names"], states
+
+
+def read_status(binary, agent):
+	"""Without what is told of it where the maps are of another layout."""
+	done = subprocess.run([binary, "status", "-o", "json", "--bpffs", str(agent.dir)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+			      check=False)
+	return json.loads(done.stdout)
 
 
 def check_clean(agent):
@@ -50,13 +65,26 @@ def check_clean(agent):
 	assert len(links) == 1, names
 
 
+def spawn_killed_behind(agent, change):
+	"""An agent that is killed behind its so many-th change, or ready."""
+	begin = agent.log_length()
+	agent.environment = {"LD_PRELOAD": other("kill_behind.so"), "KILL_BEHIND": str(change)}
+	agent.spawn()
+	agent.environment = {}
+	node.wait_until(lambda: agent.process.poll() is not None or 'msg="ready"' in agent.log_from(begin), "its end", 20)
+
+
 def kill_starting(agent, history, dice, starts, longest_s):
-	"""Kills at moments spread over the whole start, and beyond."""
+	"""Kills at moments spread over the whole start, and beyond; by turns with kills behind one change."""
+	changes = dice.sample(range(1, CHANGES + 1), starts // 2)
 	for number in range(starts):
-		agent.binary = dice.choice((node.binary(), OTHER_LAYOUT))
+		agent.binary = dice.choice(AGENTS)
 		history.starts()
-		agent.spawn()
-		time.sleep(dice.uniform(0, longest_s))
+		if number % 2:
+			spawn_killed_behind(agent, changes.pop())
+		else:
+			agent.spawn()
+			time.sleep(dice.uniform(0, longest_s))
 		agent.kill()
 		history.stopped()
 		check_whole(agent)
