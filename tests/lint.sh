@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# What a compiler does not check: who may include what, licences, white space, scripts, and that the manual page and
-# --help name the same flags. Prints each offence; exit 1 when there was one.
+# What a compiler does not check: who may include what, licences, white space, paths in documents, scripts, and that the manual page
+# and --help name the same flags. Prints each offence; exit 1 when there was one.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 BUILD=${BUILD:-build}
@@ -69,6 +69,19 @@ done
 for f in $(of '.' | grep -v '^tests/lint\.sh$'); do
     grep -nIE '(^|[^A-Za-z])(TODO|FIXME|XXX)([^A-Za-z]|$)|/work/(main|shared)|/tmp/team' "$f" | sed "s|^|$f:|" | grep . && failed=1
 done
+
+# Documents name files of the tree, and link to files, that are there. A path with … or * stands for many.
+documents=$(of '\.md$')
+# shellcheck disable=SC2016,SC2086 # no expansion in a pattern; paths without blanks
+grep -oHE '(^|[ `("])(tests|user|docs|deploy|mk|include|examples)/[^] `"(),;:|]*' $documents | sed 's/:[ `("]/:/; s/\.$//' | while IFS=: read -r f path; do
+    case $path in *…* | *\**) continue ;; esac
+    [ -e "$path" ] || echo "$f: there is no $path"
+done | grep . && failed=1
+# shellcheck disable=SC2086 # paths without blanks
+grep -oHE '\]\([^)#]+' $documents | sed 's/:\](/ /' | while read -r f path; do
+    case $path in *://*) continue ;; esac
+    [ -e "$(dirname "$f")/$path" ] || echo "$f: links to $path, which is not there"
+done | grep . && failed=1
 
 if command -v shellcheck >/dev/null 2>&1; then
     # shellcheck disable=SC2046 # paths without blanks
