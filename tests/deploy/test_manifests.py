@@ -25,7 +25,20 @@ import tap
 from message import Question
 
 MANIFESTS = ROOT / "deploy" / "kubernetes"
-VARIANTS = ("headless", "linux-5.10", "kubernetes-1.29", "remove")
+VARIANTS = ("headless", "linux-5.10", "kubernetes-1.29", "remove", "remove-kubernetes-1.29")
+# As docs/deploy.md has it, with another namespace besides.
+OWN = """\
+namespace: elsewhere
+resources:
+- %s
+images:
+- name: nodens
+  newName: registry.example.com/nodens
+patches:
+- target: {kind: DaemonSet}
+  patch: |
+    - {op: add, path: /spec/template/spec/nodeSelector/example.com~1nodens, value: "yes"}
+"""
 ACCOUNT = "system:serviceaccount:kube-system:nodens"
 GROUPS = ["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"]
 SECRETS = Path("/run/secrets/kubernetes.io/serviceaccount")  # in this mount namespace
@@ -89,6 +102,24 @@ def check_applies(t, kubectl):
 			kubectl.output("apply", "--server-side", "--dry-run=server", "-k", MANIFESTS / name)
 	done = kubectl.run("apply", "--server-side", "--dry-run=server", "-f", "-")
 	t.ok(done.returncode, "an apply of nothing is an error: failures are seen")
+
+
+def check_own(t, kubectl, folder):
+	"""A kustomization of the user's own: registry, one node, and another namespace, to which the role must follow."""
+	folder.mkdir()
+	for name in ("", *VARIANTS):
+		(folder / "kustomization.yaml").write_text(OWN % os.path.relpath(MANIFESTS / name, folder.resolve()))
+		items = {item["kind"]: item for item in kubectl.rendered(folder)}
+		pod = items["DaemonSet"]["spec"]["template"]["spec"]
+		containers = [*pod.get("initContainers", ()), *pod["containers"]]
+		version = (ROOT / "VERSION").read_text().strip()
+		t.equal({container["image"] for container in containers}, {"registry.example.com/nodens:" + version}, "own registry: %s" % (name or "all"))
+		t.equal(pod["nodeSelector"], {"kubernetes.io/os": "linux", "example.com/nodens": "yes"}, "one node first: %s" % (name or "all"))
+		if "ClusterRoleBinding" in items:
+			t.equal([subject["namespace"] for subject in items["ClusterRoleBinding"]["subjects"]], ["elsewhere"],
+				"in another namespace the role goes to the account there: %s" % (name or "all"))
+		old = [container["name"] for container in containers if "appArmorProfile" in container["securityContext"]]
+		t.equal(bool(old), not name.endswith("1.29"), "appArmorProfile only where Kubernetes knows it: %s" % (name or "all"))
 
 
 def check_pod(t, kubectl, api, template):
@@ -184,6 +215,7 @@ def main(t):
 			if role["metadata"]["name"] == "nodens":
 				world.api.delete(role)
 		check_applies(t, kubectl)
+		check_own(t, kubectl, world.folder / "own")
 		template = kubectl.stored(MANIFESTS)["DaemonSet"]["spec"]["template"]
 		remove, = kubectl.rendered(MANIFESTS / "remove")
 		check_pod(t, kubectl, world.api, template)
