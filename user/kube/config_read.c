@@ -63,7 +63,10 @@ int config_read(const char *path, size_t max, char **ret_text, size_t *ret_len, 
 
 	if (fd < 0) {
 		err = -errno;
-		return error_set(e, err, "%s: cannot be opened: %s", path, strerror(-err));
+		/* As the manifests and the unit run it. */
+		return error_set(
+			e, err, "%s: cannot be opened: %s%s", path, strerror(-err),
+			err == -EACCES && geteuid() == 0 ? " (UID 0 without CAP_DAC_OVERRIDE: root must own it)" : "");
 	}
 	err = fstat(fd, &st) ? error_set(e, -errno, "%s: %s", path, strerror(errno)) : check_kind(path, &st, max, e);
 	if (!err)
