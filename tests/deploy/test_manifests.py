@@ -187,6 +187,7 @@ def probe(container, name):
 
 def check_agent(t, world, kubectl, container, remove):
 	enter_pod(world, kubectl)
+	os.environ.update({item["name"]: "nodens-x7k2p" for item in container["env"]})  # the pod's name
 	world.create_dns_service()
 	t.ok(probe(container, "livenessProbe").returncode, "the liveness probe fails where no agent is")
 	with DeployedNode(world, container) as running:
