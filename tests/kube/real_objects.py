@@ -290,6 +290,37 @@ class Mutations:
 		if item["spec"].get("type") != "ExternalName":
 			self.api.patch(item, {"spec": {"ports": self.made.ports()}})
 
+	def _service_of(self, kind):
+		found = [s for s in self.services if s["spec"].get("type") == kind and s["spec"].get("clusterIP") != "None"]
+		return self.rng.choice(found) if found else None
+
+	def _respec(self, item, changes):
+		self.api.patch(item, {"spec": changes})
+		item["spec"] = {key: value for key, value in {**item["spec"], **changes}.items() if value is not None}
+
+	def change_families(self):
+		"""A service gets an address of the other family as well, or gives its second one up."""
+		item = self._service_of("ClusterIP")
+		if item is None:
+			return
+		families, addresses = item["spec"]["ipFamilies"], item["spec"]["clusterIPs"]
+		if len(families) == 2:
+			self._respec(item, {"ipFamilyPolicy": "SingleStack", "ipFamilies": families[:1], "clusterIPs": addresses[:1]})
+			return
+		other = "IPv6" if families == ["IPv4"] else "IPv4"
+		self._respec(item, {"ipFamilyPolicy": "RequireDualStack", "ipFamilies": [*families, other], "clusterIPs": [*addresses, self.made.cluster_ip(other)]})
+
+	def change_type(self):
+		"""A service goes over to another kind without being made anew: to ExternalName, and from there to a headless one."""
+		item = self._service_of(self.rng.choice(("ClusterIP", "ExternalName")))
+		if item is None:
+			return
+		if item["spec"]["type"] == "ExternalName":
+			self._respec(item, {"type": "ClusterIP", "externalName": None, "clusterIP": "None"})
+		else:
+			self._respec(item, {"type": "ExternalName", "externalName": "x.example.com", "clusterIP": None, "clusterIPs": None,
+				"ipFamilies": None, "ipFamilyPolicy": None})
+
 	def add(self):
 		before = len(self.made.items)
 		namespace = self.rng.choice(self.namespaces)
@@ -301,7 +332,8 @@ class Mutations:
 			created = self.api.create(item)
 			(self.slices if item["kind"] == "EndpointSlice" else self.services).append(created)
 
-	CHANGES = (flip, flip, flip, resize, resize, replace_ports, move, delete_slice, delete_service, recreate_service, service_ports, add)
+	CHANGES = (flip, flip, flip, resize, resize, replace_ports, move, delete_slice, delete_service, recreate_service, service_ports,
+		change_families, change_type, add)
 
 	def run(self, count):
 		for _ in range(count):
