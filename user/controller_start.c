@@ -14,8 +14,8 @@
 /* First lists of many nodes are spread over this time, where the agent before still serves. What changed while no agent ran is
  * to be seen within two seconds of the next one's start. */
 #define SPREAD_MS 1000
-/* API servers send a bookmark a minute. */
-#define BOOKMARKS_MS 90000
+/* API servers send a bookmark a minute, but in a quiet collection the first one after two. */
+#define BOOKMARKS_MS 150000
 
 static void describe_self(struct controller *c)
 {

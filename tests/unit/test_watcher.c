@@ -608,7 +608,7 @@ static void a_silent_watch_is_cut_and_resumed(void **state)
 	(void)state;
 	fake_data(r, fake_bookmark(SVC, "20", false));
 	/* Octets that make no line are no sign of life. */
-	for (int i = 0; i < 129; i++) {
+	for (int i = 0; i < 179; i++) {
 		fake_pass_ms(1000);
 		fake_data(r, " ");
 	}

@@ -17,8 +17,8 @@
 /* A streaming list without event or marker for so long: the server does not know the parameter. */
 #define MARKER_MS	10000
 #define LIST_SILENCE_MS 30000
-/* Bookmarks come about each minute. */
-#define WATCH_SILENCE_MS 130000
+/* Bookmarks come about each minute; in a quiet collection the first one of a watch was seen after two. */
+#define WATCH_SILENCE_MS 180000
 #define WATCH_LONGEST_S	 600
 /* Bookmarks come about 2 s and 1 s before timeoutSeconds ends, if the server knows our version. */
 #define WATCH_SHORTEST_S 5
