@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 240 900
+# timeout: 900 1600
 # alone
 """
 Torn reads: names are rewritten at full speed while a reader in a pod asks for them over a veth. Every answer is one version
@@ -25,11 +25,11 @@ LONG = os.environ.get("LONG") == "1"
 TOOLS = Path(os.environ.get("BUILD", "build")) / "tests/tools"
 SLACK_S = 20
 
-# (what, answers, seconds at most, names, fewest and most records, pages)
-VARIED = ("64 names of 1 to 40 records", 10_000_000 if LONG else 4_000_000, 300 if LONG else 100, 64, 1, 40, 16)
+# (what, answers, seconds at most, names, fewest and most records, pages). With two CPUs and nothing else to do a tenth of that time is enough.
+VARIED = ("64 names of 1 to 40 records", 10_000_000 if LONG else 4_000_000, 600 if LONG else 300, 64, 1, 40, 16)
 # Large blobs of one size class, few of them: a reader is long in a blob that is about to be reused.
-HOT = ("4 names of 193 to 200 records", 2_500_000 if LONG else 1_000_000, 120 if LONG else 60, 4, 193, 200, 2)
-FAULT_ANSWERS, FAULT_SECONDS = 10_000_000, 30
+HOT = ("4 names of 193 to 200 records", 2_500_000 if LONG else 1_000_000, 400 if LONG else 200, 4, 193, 200, 2)
+FAULT_ANSWERS, FAULT_SECONDS = 10_000_000, 120  # at most: it ends with the first wrong ones
 
 
 class Runs:
@@ -69,6 +69,9 @@ def check_sound(tap_, runs, what, answers, seconds, *shape):
 
 
 def check_fault(tap_, runs, tool, what):
+	if len(os.sched_getaffinity(0)) < 2:
+		tap_.skip("%s: wrong answers are seen" % what, "on one CPU nothing is written while it is read")
+		return
 	_, _, _, *shape = HOT
 	result = runs(tool, FAULT_ANSWERS, FAULT_SECONDS, *shape)
 	tap_.note("%s: %s" % (what, describe(result)))

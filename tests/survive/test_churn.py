@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 200 400
+# timeout: 400 600
 # alone
 """
 A thousand endpoints that change each second, of names that a pod asks for 20,000 times a second. Every answer is one whole
@@ -28,7 +28,7 @@ from agent import Agent, other
 
 LONG = os.environ.get("LONG") == "1"
 SECONDS = 30 if LONG else 10
-SLOW_SECONDS, FAULT_SECONDS = (30, 60) if LONG else (8, 60)  # at most
+SLOW_SECONDS, FAULT_SECONDS = 30 if LONG else 8, 120  # a fault: at most, it ends when it is found
 RATE, RATE_AT_LEAST = 20_000, 10_000
 # All names change with each file: so many slices and ten times as many endpoints.
 SHAPE = load.Shape(5, 29, 29)
@@ -139,6 +139,9 @@ def check_held_up(tap_):
 
 
 def check_fault(tap_, binary, what):
+	if len(os.sched_getaffinity(0)) < 2:
+		tap_.skip("%s is found" % what, "on one CPU nothing is written while it is read")
+		return
 	with Agent(SHAPE.objects(1), binary=other(binary)) as agent, \
 	     load.Load(agent.scratch_path(), agent.pod, SHAPE, RATE, SLOW) as load_:
 		load_.begin_round(1)
