@@ -15,8 +15,8 @@ import oracle
 import workloads
 from kubeapi import ApiError
 
-# A watch tells of a change after it was made, and the agent may have heard of it first.
-EARLY_NS = 1_000_000_000
+# A watch tells of a change after it was made, and the agent may have heard of it first: on a busy machine much earlier. Nobody can know it before.
+EARLY_NS = 5_000_000_000
 SILENCE_S = 5  # then the watch is opened anew: one that hangs on a server that is gone says nothing
 AGAIN_S = 0.05
 FAILURES = (OSError, http.client.HTTPException, ApiError, ValueError)
