@@ -239,6 +239,7 @@ static void step(const struct server_service *dns, struct server_set *set, uint6
 #define OURS(address)	 OTHER_SLICE("kube-system", "kube-dns-a", "kube-dns", address)
 #define METRICS(address) OTHER_SLICE("kube-system", "coredns-metrics-a", "coredns-metrics", address)
 #define WEB(address)	 OTHER_SLICE("default", "web-a", "web", address)
+#define NAMESAKE(address) OTHER_SLICE("default", "kube-dns-a", "kube-dns", address)
 
 static struct store *store_with_dns(void)
 {
@@ -300,6 +301,12 @@ static void an_address_that_another_service_got_is_answered_for_no_longer(void *
 	store_delete(s, KUBE_SLICE, "kube-system", "kube-dns-a");
 	put(s, WEB("10.1.0.3"));
 	step(&dns, &set, 4, alone);
+	/* A service of the same name in another namespace is another one. */
+	put(s, OURS("10.1.0.4"));
+	step(&dns, &set, 5, "10.1.0.4:53 endpoint, 10.96.0.10:53 cluster-ip");
+	store_delete(s, KUBE_SLICE, "kube-system", "kube-dns-a");
+	put(s, NAMESAKE("10.1.0.4"));
+	step(&dns, &set, 6, alone);
 	servers_done(&set);
 	store_free(s);
 }
