@@ -16,6 +16,8 @@
 
 /* Beats between two looks for servers: endpoints linger, and a node-local cache may come. */
 #define SERVERS_EVERY 10
+/* Each after the folder was removed between making and locking it. */
+#define LOCK_TRIES 3
 
 /* ---- the lock ---- */
 
@@ -50,6 +52,19 @@ static void make_signal_set(sigset_t *set)
 	sigaddset(set, SIGHUP);
 }
 
+/* Who ends may take the folder away before it lets go of the lock (--on-exit detach, nodens detach): then it is made anew. */
+static int make_and_lock_dir(const char *dir, struct error *e)
+{
+	int fd = -ENOENT;
+
+	for (int i = 0; fd == -ENOENT && i < LOCK_TRIES; i++) {
+		fd = generation_prepare_dir(dir, e);
+		if (!fd)
+			fd = generation_lock_dir(dir, e);
+	}
+	return fd;
+}
+
 /* Signals are blocked already. -EINTR: told to end. */
 static int wait_for_lock(struct controller *c, struct error *e)
 {
@@ -60,7 +75,7 @@ static int wait_for_lock(struct controller *c, struct error *e)
 	make_signal_set(&set);
 	for (;;) {
 		int signo;
-		int fd = generation_lock_dir(c->params->dir, e);
+		int fd = make_and_lock_dir(c->params->dir, e);
 
 		if (fd >= 0)
 			c->lock_fd = fd;
@@ -184,9 +199,7 @@ static int start(struct controller *c, struct error *e)
 	c->loop = loop_new();
 	if (!c->loop || !loop_add_signals(c->loop, &set, on_signal, c))
 		return error_set(e, -errno, "the event loop cannot be made: %s", strerror(errno));
-	err = generation_prepare_dir(c->params->dir, e);
-	if (!err)
-		err = wait_for_lock(c, e);
+	err = wait_for_lock(c, e);
 	if (err)
 		return err;
 	err = controller_load(c, e);

@@ -7,9 +7,11 @@ nothing.
 """
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -206,6 +208,22 @@ def test_detach_on_exit(tap_):
 				assert podnet.is_from_upstream(client.ask(question("three").wire()))
 
 
+def test_takes_over(tap_):
+	"""The folder that a second agent waits for goes with the first one."""
+	with Lab(OBJECTS, ["--on-exit", "detach"]) as lab, tempfile.TemporaryFile() as log:
+		first, ids = lab.process, pinned_ids(lab.dir)
+		lab.process = subprocess.Popen([*first.args[:-2], "--bpffs", str(lab.dir)], stdout=log, stderr=log, preexec_fn=node._die_with_parent)
+		node.wait_until(lambda: b"holds the lock" in os.pread(log.fileno(), 1 << 20, 0), "a second agent that waits", 10)
+		first.terminate()
+		assert first.wait(5) == 0
+		lab._close()
+		with tap_.case("--on-exit detach: an agent that waits for the lock makes all of it anew"):
+			node.wait_until(lambda: b'msg="ready"' in os.pread(log.fileno(), 1 << 20, 0) or lab.process.poll() is not None, "the second agent", 20)
+			assert lab.process.poll() is None, os.pread(log.fileno(), 1 << 20, 0).decode()
+			assert not pinned_ids(lab.dir) & ids and count_attached(lab) == 1, hooks(lab)
+			ask_all(lab.pod, 4)
+
+
 def hooks_of_a_fresh_pod():
 	pod = node.Pod()
 	try:
@@ -223,6 +241,7 @@ def main(tap_):
 			test(tap_, lab)
 		test_detach(tap_, lab, before)
 	test_detach_on_exit(tap_)
+	test_takes_over(tap_)
 
 
 if __name__ == "__main__":

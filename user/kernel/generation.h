@@ -36,7 +36,7 @@ int generation_check_place(const char *dir, struct error *e);
 int generation_prepare_dir(const char *dir, struct error *e);
 /*
  * Takes the lock of DIR (flock on the folder), which is in a bpffs. Returns its descriptor, -EWOULDBLOCK: another agent holds it,
- * -ENOENT: there is no such folder, or -errno.
+ * -ENOENT: it is not there, or went with who held it, or -errno.
  */
 int generation_lock_dir(const char *dir, struct error *e);
 

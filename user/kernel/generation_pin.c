@@ -98,6 +98,14 @@ int generation_prepare_dir(const char *dir, struct error *e)
 	return err ? err : prepare_folder(links, e);
 }
 
+static bool is_at(int fd, const char *dir)
+{
+	struct stat open_one, named;
+
+	return fstat(fd, &open_one) == 0 && stat(dir, &named) == 0 && open_one.st_dev == named.st_dev &&
+	       open_one.st_ino == named.st_ino;
+}
+
 int generation_lock_dir(const char *dir, struct error *e)
 {
 	int err, fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -112,10 +120,12 @@ int generation_lock_dir(const char *dir, struct error *e)
 		close(fd);
 		return err;
 	}
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+	err = flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
+	if (!err && is_at(fd, dir))
 		return fd;
-	err = -errno;
 	close(fd);
+	if (!err)
+		return error_set(e, -ENOENT, "%s was removed", dir);
 	return error_set(e, err, err == -EWOULDBLOCK ? "%s is locked by another agent" : "locking %s failed", dir);
 }
 
