@@ -62,7 +62,7 @@ static int remove_all(const char *dir, struct report *r, struct error *e)
 	int err, err_generations;
 
 	snprintf(links, sizeof(links), "%s/links", dir);
-	err = attach_remove_all(links, on_removed, r, e);
+	err = attach_remove_all(links, ATTACH_PATIENT, on_removed, r, e);
 	/* Opened only to be told: one of another layout is removed just as well. */
 	if (generation_open(dir, &g, &ignored) == 0)
 		snprintf(what, sizeof(what), "generation %llu and all its maps",
@@ -99,7 +99,7 @@ static int detach(const struct detach_options *o, struct report *r)
 		fprintf(stderr, "nodens detach: no pins can be found: %s\n", e.text);
 	e = (struct error){0};
 	/* Without the folder there may still be clsact filters: those that lost their pins. */
-	err = lock == -ENOENT ? attach_remove_all(dir, on_removed, r, &e) : remove_all(dir, r, &e);
+	err = lock == -ENOENT ? attach_remove_all(dir, ATTACH_PATIENT, on_removed, r, &e) : remove_all(dir, r, &e);
 	if (r->output == OUTPUT_JSON) {
 		jsonout_close(&r->json, ']');
 		jsonout_close(&r->json, '}');

@@ -18,6 +18,8 @@
 #define SERVERS_EVERY 10
 /* Each after the folder was removed between making and locking it. */
 #define LOCK_TRIES 3
+/* Of the second in which SIGTERM ends us, with --on-exit detach. */
+#define DETACH_PATIENCE_MS 300
 
 /* ---- the lock ---- */
 
@@ -238,8 +240,11 @@ static int detach_all(struct controller *c, struct error *e)
 	char links[4096];
 	int err;
 
+	/* What is still on an interface passes everything, also behind our end. */
+	if (controller_generation(c))
+		__atomic_store_n(&generation_config(controller_generation(c))->gate, NODENS_GATE_CLOSED, __ATOMIC_RELEASE);
 	snprintf(links, sizeof(links), "%s/links", c->params->dir);
-	err = attach_remove_all(links, on_removed, NULL, e);
+	err = attach_remove_all(links, DETACH_PATIENCE_MS, on_removed, NULL, e);
 	if (!err)
 		err = generation_remove_others(c->params->dir, NULL, e);
 	(void)rmdir(links);

@@ -37,6 +37,7 @@ SOON_S = 30  # what is expected at once; only a machine that is very busy needs 
 # beyond that is the machine's load. The longest of all is that alone.
 MEDIAN_MOST_MS = 250
 ROUNDS, EACH = (10, 100)
+SIGTERM_WITHIN_S = 1.0
 RSS_GROWTH_MOST_KB = 1024
 GROUP = 77  # of interfaces that are removed all at once
 INTERFACES_MAX = 8192  # NODENS_INTERFACES_MAX
@@ -538,21 +539,49 @@ def cpu_time(lab):
 	return "%.2f s" % ((int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
 
 
-def test_idle_cost(tap_, lab):
-	"""What looking at every program now and then costs."""
+def test_many(tap_, lab):
+	"""What looking at every program now and then costs; and how long many links take that come and go together."""
 	with new_pod() as sandbox:
 		batch("link add i%d group %d type veth peer name j%d netns %d" % (i, GROUP, i, sandbox.process.pid) for i in range(250))
 		wait_attached(lab, "i249", 60)
 		before, began = cpu_time(lab), time.monotonic()
 		time.sleep(4)
 		tap_.note("250 pods, nothing happens: the agent's processor time %s before, %s after %.0f s" % (before, cpu_time(lab), time.monotonic() - began))
+		check_end_with_many(tap_, lab, 250)
 		podnet.run("ip link del group %d" % GROUP)
+
+
+def at_once():
+	"""Runs in the agent's process: the time that is checked is its own, on a machine that is busy with something else, too."""
+	node._die_with_parent()
+	os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+
+
+def check_end_with_many(tap_, lab, pods):
+	lab.kill()
+	lab.arguments += ["--on-exit", "detach"]
+	lab.before_exec = at_once
+	lab.restart()
+	assert sum(entry["hook"] != "none" for entry in entries(lab).values()) >= pods
+	tap_.note("%d links adopted: %s" % (pods, lab.log_text().splitlines()[-1]))
+	began = time.monotonic()
+	lab.process.terminate()
+	assert lab.process.wait(node.ENDS_WITHIN_S) == 0
+	took_s = time.monotonic() - began
+	tap_.ok(took_s < SIGTERM_WITHIN_S, "--on-exit detach with %d pods: SIGTERM ends the agent within %d s" % (pods, SIGTERM_WITHIN_S), took_s)
+	with tap_.case("and nothing of ours is left, neither pinned nor, once the kernel has had its time for each link, on an interface"):
+		assert not lab.dir.exists(), list(lab.dir.rglob("*"))
+		indexes = [socket.if_nametoindex("i%d" % i) for i in range(pods)]
+		node.wait_until(lambda: not any(map(attached, indexes)), "the end of all links", 60)
+	tap_.note("ended after %.2f s, all off after %.2f s" % (took_s, time.monotonic() - began))
+	del lab.arguments[-2:], lab.before_exec
+	lab.restart()
 
 
 def main(tap_):
 	node.enter_namespaces()
 	with NamedLab(["pods"]) as lab:
-		for test in (test_soon, test_rename, test_move, test_failing, test_churn, test_overrun, test_idle_cost, test_agent_goes_on):
+		for test in (test_soon, test_rename, test_move, test_failing, test_churn, test_overrun, test_many, test_agent_goes_on):
 			test(tap_, lab)
 	for test in (test_ways, test_specs, test_waiting, test_no_ethernet, test_xdp, test_foreign_xdp):
 		test(tap_)

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "kernel/attach.h"
 #include "kernel/generation.h"
@@ -49,7 +50,7 @@ static void ignore_removed(void *ctx, const char *what)
 static void delete_veth(void)
 {
 	assert_int_equal(command("ip link del va"), 0);
-	(void)attach_remove_all(env.links, ignore_removed, NULL, &error);
+	(void)attach_remove_all(env.links, ATTACH_PATIENT, ignore_removed, NULL, &error);
 }
 
 /* A program that does nothing, with a name. */
@@ -282,16 +283,17 @@ static void detaching_all_takes_links_and_filters_and_leaves_others(void **state
 	assert_int_equal(add_filter(vb, BPF_TC_INGRESS, 5, 7, foreign), 0);
 	if (has_tcx())
 		assert_ok(attach_add(tcx, va, prog, &entry, &error));
-	assert_ok(attach_remove_all(env.links, take_removed, &r, &error));
+	assert_ok(attach_remove_all(env.links, ATTACH_PATIENT, take_removed, &r, &error));
 	assert_int_equal(r.count, has_tcx() ? 3 : 2);
-	assert_non_null(strstr(r.what[r.count - 1], "clsact filter on v"));
+	assert_non_null(strstr(r.what[0], "clsact filter on v"));
+	assert_int_equal(strncmp(r.what[r.count - 1], "tcx link on va", 14) == 0, has_tcx());
 	assert_int_equal(filter_program(vb, 5, 7), program_id(foreign));
 	assert_int_equal(filter_program(vb, 1, HANDLE), 0);
 	assert_true(has_clsact("vb"));
 	assert_false(has_clsact("va"));
 	assert_false(pin_exists(va));
 	r.count = 0;
-	assert_ok(attach_remove_all(env.links, take_removed, &r, &error));
+	assert_ok(attach_remove_all(env.links, ATTACH_PATIENT, take_removed, &r, &error));
 	assert_int_equal(r.count, 0);
 	attach_free(clsact);
 	attach_free(tcx);
@@ -467,7 +469,9 @@ static void a_pinned_link_of_another_program_is_refused_and_left(void **state)
 	assert_int_equal(attach_add(a, va, ours, &entry, &error), -EEXIST);
 	assert_non_null(strstr(error.text, "left alone"));
 	assert_int_equal(attach_remove(a, va, &error), -EEXIST);
-	assert_int_equal(attach_remove_all(env.links, ignore_removed, NULL, &error), -EEXIST);
+	assert_int_equal(attach_remove_all(env.links, ATTACH_PATIENT, ignore_removed, NULL, &error), -EEXIST);
+	assert_int_equal(attach_remove_all(env.links, 0, ignore_removed, NULL, &error), -EEXIST);
+	assert_true(pin_exists(va));
 	assert_int_equal(tcx_programs(va, ids), 1);
 	assert_int_equal(ids[0], program_id(foreign));
 	unpin_at(va);
@@ -534,6 +538,35 @@ static void a_pinned_link_of_another_namespace_is_replaced(void **state)
 	assert_int_equal(status, 0);
 	assert_int_equal(tcx_programs(va, ids), 0);
 	assert_ok(attach_remove(a, va, &error));
+	attach_free(a);
+	delete_veth();
+	close(ours);
+}
+
+/* What the kernel does by itself takes it some milliseconds. */
+static void without_patience_links_lose_their_pins_and_go_by_themselves(void **state)
+{
+	const struct timespec pause = {.tv_nsec = 5000000};
+	struct nodens_interface entry = {0};
+	struct removed r = {0};
+	uint32_t va, vb, ids[8];
+	struct attach *a;
+	int ours;
+
+	(void)state;
+	need_tcx();
+	va = make_veth();
+	vb = if_nametoindex("vb");
+	ours = load_program("nodens_tc");
+	a = new_attach(NODENS_HOOK_TCX);
+	assert_ok(attach_add(a, va, ours, &entry, &error));
+	assert_ok(attach_add(a, vb, ours, &entry, &error));
+	assert_ok(attach_remove_all(env.links, 0, take_removed, &r, &error));
+	assert_int_equal(r.count, 2);
+	assert_false(pin_exists(va) || pin_exists(vb));
+	for (int i = 0; i < 2000 && tcx_programs(va, ids) + tcx_programs(vb, ids); i++)
+		nanosleep(&pause, NULL);
+	assert_int_equal(tcx_programs(va, ids) + tcx_programs(vb, ids), 0);
 	attach_free(a);
 	delete_veth();
 	close(ours);
@@ -683,7 +716,7 @@ static void a_foreign_filter_at_our_place_is_neither_replaced_nor_removed(void *
 	assert_non_null(strstr(error.text, "left alone"));
 	assert_int_equal(attach_switch(a, va, ours, &error), -EEXIST);
 	assert_ok(attach_remove(a, va, &error));
-	assert_ok(attach_remove_all(env.links, ignore_removed, NULL, &error));
+	assert_ok(attach_remove_all(env.links, ATTACH_PATIENT, ignore_removed, NULL, &error));
 	assert_int_equal(filter_program(va, 1, HANDLE), program_id(foreign));
 	attach_free(a);
 	delete_veth();
@@ -730,6 +763,7 @@ int main(void)
 		cmocka_unit_test(a_pinned_link_of_another_program_is_refused_and_left),
 		cmocka_unit_test(a_pinned_link_of_another_interface_is_replaced),
 		cmocka_unit_test(a_pinned_link_of_another_namespace_is_replaced),
+		cmocka_unit_test(without_patience_links_lose_their_pins_and_go_by_themselves),
 		cmocka_unit_test(a_link_that_somebody_holds_is_off_at_once),
 		cmocka_unit_test(a_link_is_adopted_with_three_capabilities),
 		cmocka_unit_test(foreign_filters_stay_and_so_does_their_qdisc),

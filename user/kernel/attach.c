@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "kernel/attach_xdp.h"
 #include "kernel/bpf_messages.h"
 
@@ -138,26 +139,71 @@ static void tell_removed(removed_fn removed, void *ctx, const char *what, uint32
 	removed(ctx, text);
 }
 
-static int remove_links(const char *dir, removed_fn removed, void *ctx, struct error *e)
+/* Interfaces, in the order in which their pins were found. */
+struct interface_list {
+	uint32_t *ifindexes; /* heap */
+	size_t count;
+};
+
+static int list_links(const char *dir, struct interface_list *ret_list, struct error *e)
 {
-	int first_err = 0;
+	struct interface_list l = {0};
+	unsigned int ifindex;
 	DIR *d = opendir(dir);
 
 	if (!d)
 		return errno == ENOENT ? 0 : error_set(e, -errno, "%s: %s", dir, strerror(errno));
 	for (struct dirent *entry = readdir(d); entry; entry = readdir(d)) {
-		unsigned int ifindex;
-		int err;
+		uint32_t *grown;
 
 		if (sscanf(entry->d_name, "tcx_%u", &ifindex) != 1)
 			continue;
-		err = tcx_remove(dir, ifindex, e);
-		if (err > 0)
-			tell_removed(removed, ctx, "tcx link", ifindex);
-		else if (err < 0 && !first_err)
-			first_err = err;
+		grown = reallocarray(l.ifindexes, l.count + 1, sizeof(*grown));
+		if (!grown)
+			break;
+		l.ifindexes = grown;
+		l.ifindexes[l.count++] = ifindex;
 	}
 	closedir(d);
+	*ret_list = l;
+	return 0;
+}
+
+/* The first failure counts, and the rest goes on. */
+static void note_removal(int err, uint32_t ifindex, removed_fn removed, void *ctx, int *first_err)
+{
+	if (err > 0)
+		tell_removed(removed, ctx, "tcx link", ifindex);
+	else if (err < 0 && !*first_err)
+		*first_err = err;
+}
+
+/* All are looked at before the first one loses its pin: then the kernel holds the lock that looking takes. */
+static void drop_links(const char *dir, const struct interface_list *l, size_t from, removed_fn removed, void *ctx,
+		       int *first_err, struct error *e)
+{
+	for (size_t i = from; i < l->count; i++) {
+		int err = tcx_find(dir, l->ifindexes[i], e);
+
+		note_removal(err, l->ifindexes[i], removed, ctx, first_err);
+		if (err <= 0)
+			l->ifindexes[i] = 0;
+	}
+	for (size_t i = from; i < l->count; i++)
+		note_removal(l->ifindexes[i] ? tcx_unpin(dir, l->ifindexes[i], e) : 0, 0, removed, ctx, first_err);
+}
+
+static int remove_links(const char *dir, uint64_t patience_ms, removed_fn removed, void *ctx, struct error *e)
+{
+	uint64_t began_ms = clock_monotonic_ms();
+	struct interface_list l = {0};
+	int first_err = list_links(dir, &l, e);
+	size_t i = 0;
+
+	for (; i < l.count && clock_monotonic_ms() - began_ms < patience_ms; i++)
+		note_removal(tcx_remove(dir, l.ifindexes[i], e), l.ifindexes[i], removed, ctx, &first_err);
+	drop_links(dir, &l, i, removed, ctx, &first_err, e);
+	free(l.ifindexes);
 	return first_err;
 }
 
@@ -195,17 +241,18 @@ static void remove_markers(const char *dir)
 }
 
 /* Goes on behind a failure: what can be removed is removed. */
-int attach_remove_all(const char *dir, removed_fn removed, void *ctx, struct error *e)
+int attach_remove_all(const char *dir, uint64_t patience_ms, removed_fn removed, void *ctx, struct error *e)
 {
 	int err_xdp, err_links, err_filters;
 
 	if (strlen(dir) >= ATTACH_DIR_MAX)
 		return error_set(e, -ENAMETOOLONG, "%s: too long", dir);
 	clsact_forget_unsure(dir);
-	err_xdp = attach_xdp_remove_all(dir, removed, ctx, e);
-	err_links = remove_links(dir, removed, ctx, e);
 	err_filters = remove_filters(dir, removed, ctx, e);
 	remove_markers(dir);
+	err_xdp = attach_xdp_remove_all(dir, removed, ctx, e);
+	/* Last: where the kernel takes links off by itself, whoever asks for filters or anything else of the network waits. */
+	err_links = remove_links(dir, patience_ms, removed, ctx, e);
 	if (err_xdp)
 		return err_xdp;
 	return err_links ? err_links : err_filters;

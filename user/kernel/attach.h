@@ -49,5 +49,9 @@ void attach_qdisc_gone(struct attach *a, uint32_t ifindex);
 uint32_t attach_program_id(int prog_fd);
 
 /* `nodens detach`, dir as in attach_new: removes every link pin (XDP too) and every clsact filter of ours on all interfaces of
- * this network namespace, and the clsact qdisc where we made it and nobody else uses it. Calls removed for each. */
-int attach_remove_all(const char *dir, void (*removed)(void *ctx, const char *what), void *ctx, struct error *e);
+ * this network namespace, and the clsact qdisc where we made it and nobody else uses it. Calls removed for each. A tcx link
+ * takes some 12 ms: those that are not off after patience_ms only lose their pins, and the kernel takes them off behind our
+ * back, as fast as it can. */
+#define ATTACH_PATIENT UINT64_MAX
+int attach_remove_all(const char *dir, uint64_t patience_ms, void (*removed)(void *ctx, const char *what), void *ctx,
+		      struct error *e);

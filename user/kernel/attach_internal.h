@@ -34,6 +34,9 @@ int tcx_add(const char *dir, uint32_t ifindex, int prog_fd, struct error *e);
 int tcx_switch(const char *dir, uint32_t ifindex, int prog_fd, struct error *e);
 /* 1: removed a link of ours, 0: there was none. */
 int tcx_remove(const char *dir, uint32_t ifindex, struct error *e);
+/* As in pinned_link.h. */
+int tcx_find(const char *dir, uint32_t ifindex, struct error *e);
+int tcx_unpin(const char *dir, uint32_t ifindex, struct error *e);
 /* The programs in the order in which they run. -ENODEV: no such interface. */
 int tcx_query(uint32_t ifindex, uint32_t ret_ids[TCX_PROGRAMS_MAX], size_t *ret_count);
 /* enum attach_presence, or -errno. */

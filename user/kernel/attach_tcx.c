@@ -83,6 +83,16 @@ int tcx_remove(const char *dir, uint32_t ifindex, struct error *e)
 	return pinned_link_remove(&tcx_link, dir, ifindex, e);
 }
 
+int tcx_find(const char *dir, uint32_t ifindex, struct error *e)
+{
+	return pinned_link_find(&tcx_link, dir, ifindex, e);
+}
+
+int tcx_unpin(const char *dir, uint32_t ifindex, struct error *e)
+{
+	return pinned_link_unpin(&tcx_link, dir, ifindex, e);
+}
+
 /* Linux 6.6 knows the hook: older ones say EINVAL. */
 int tcx_probe(enum nodens_hook *ret_hook, struct error *e)
 {

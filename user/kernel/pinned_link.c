@@ -148,17 +148,13 @@ static int update(const struct pinned_link_kind *kind, int link_fd, int prog_fd,
 	return 0;
 }
 
-/* A link that only loses its pin goes some milliseconds later, when the kernel frees the inode: detach it now. */
+/* A link that only loses its pin goes some milliseconds later, when the kernel frees the inode: detach it now. For a tcx link
+ * the kernel waits for an RCU grace period, with the lock of the network's configuration held. */
 static int end(const struct pinned_link_kind *kind, const char *dir, uint32_t ifindex, int link_fd, struct error *e)
 {
-	char path[ATTACH_PATH_MAX];
-
-	pin_path(kind, dir, ifindex, path);
 	if (bpf_link_detach(link_fd) < 0 && errno != ENOLINK)
-		return error_set(e, -errno, "detaching %s: %s", path, strerror(errno));
-	if (unlink(path) < 0 && errno != ENOENT)
-		return error_set(e, -errno, "removing %s: %s", path, strerror(errno));
-	return 0;
+		return error_set(e, -errno, "detaching %s_%u: %s", kind->prefix, ifindex, strerror(errno));
+	return pinned_link_unpin(kind, dir, ifindex, e);
 }
 
 /* ---- interfaces ------------------------------------------------------------------------------------------------- */
@@ -209,4 +205,26 @@ int pinned_link_remove(const struct pinned_link_kind *kind, const char *dir, uin
 	err = end(kind, dir, ifindex, fd, e);
 	close(fd);
 	return err ? err : 1;
+}
+
+int pinned_link_find(const struct pinned_link_kind *kind, const char *dir, uint32_t ifindex, struct error *e)
+{
+	struct found_link link;
+	int fd = open_link(kind, dir, ifindex, &link, e);
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	/* Not held until the pin goes: who lets go last, and by a descriptor, waits until the link is off. */
+	close(fd);
+	return 1;
+}
+
+int pinned_link_unpin(const struct pinned_link_kind *kind, const char *dir, uint32_t ifindex, struct error *e)
+{
+	char path[ATTACH_PATH_MAX];
+
+	pin_path(kind, dir, ifindex, path);
+	if (unlink(path) < 0 && errno != ENOENT)
+		return error_set(e, -errno, "removing %s: %s", path, strerror(errno));
+	return 0;
 }

@@ -31,3 +31,7 @@ int pinned_link_switch(const struct pinned_link_kind *kind, const char *dir, uin
 		       struct error *e);
 /* 1: removed, 0: there was none. */
 int pinned_link_remove(const struct pinned_link_kind *kind, const char *dir, uint32_t ifindex, struct error *e);
+/* Removing many without waiting for each. find: 1: there is one of ours, 0: there is none. unpin of one that was found: the
+ * kernel takes the link off a moment later, unless somebody holds it; find waits for that as whoever asks for the network. */
+int pinned_link_find(const struct pinned_link_kind *kind, const char *dir, uint32_t ifindex, struct error *e);
+int pinned_link_unpin(const struct pinned_link_kind *kind, const char *dir, uint32_t ifindex, struct error *e);
