@@ -27,7 +27,7 @@ from message import A, Question
 
 LONG = os.environ.get("LONG") == "1"
 ROUNDS = 300 if LONG else 60
-WITHIN_MS = 20
+WITHIN_MS = 100  # far above what is measured: a lost event or a timer in the way is found all the same
 NAME = "%s.lab.svc.cluster.local"
 PER_SERVICE = 100
 SERVICES = 300  # of PER_SERVICE endpoints, each with a name and a PTR: 60,000 names
