@@ -33,6 +33,7 @@ struct attachment {
 	bool was_moved;	      /* in front of a filter that came later: once */
 	bool is_lacking_told; /* that --allow-from is missing */
 	bool is_veth_told;    /* what XDP on a veth costs */
+	bool is_tags_told;    /* that the card keeps VLAN tags from XDP */
 };
 
 struct attachments {

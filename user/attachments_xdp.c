@@ -39,6 +39,16 @@ static void warn_of_veth(struct attachment *at)
 	at->is_veth_told = true;
 }
 
+/* Its own VLAN devices see the tags; an XDP program never does. */
+static void warn_of_tags(struct attachment *at)
+{
+	if (!at->is_tags_told && attach_xdp_misses_tags(at->link.name))
+		log_warn("XDP on an interface that takes VLAN tags out of frames: answers to queries with a tag go without "
+			 "it and are lost; where VLANs are in use: ethtool -K NAME rxvlan off",
+			 LOG_TEXT("interface", at->link.name));
+	at->is_tags_told = true;
+}
+
 static void attach_one(struct attachments *a, struct attachment *at)
 {
 	int err, prog_fd = generation_xdp_fd(a->generation);
@@ -50,6 +60,7 @@ static void attach_one(struct attachments *a, struct attachment *at)
 	if (err)
 		return note_failure(a, at, e.text[0] ? e.text : strerror(-err));
 	warn_of_veth(at);
+	warn_of_tags(at);
 	log_info("attached", LOG_TEXT("interface", at->link.name), LOG_NUM("ifindex", at->link.ifindex),
 		 LOG_TEXT("hook", "xdp"));
 	pace_succeed(&at->xdp.pace);

@@ -345,6 +345,8 @@ def test_failing(tap_, lab):
 
 # ---- XDP beside TC ----
 
+TAGS_TOLD = "takes VLAN tags out of frames"
+
 
 @contextlib.contextmanager
 def card(name):
@@ -376,6 +378,8 @@ def test_xdp(tap_):
 			assert entries(lab)["nic0"]["hook"] == "tcx" and bpf.tcx_programs(wire.ifindex)
 		with tap_.case("on a veth it is warned of what that costs"):
 			assert lab.log_text().count("XDP on a veth") == 1, lab.log_text()
+		with tap_.case("and of VLAN tags, which its driver takes out of frames"):
+			assert lab.log_text().count(TAGS_TOLD) == 1, lab.log_text()
 		with contextlib.closing(podnet.Upstream()):
 			with tap_.case("hits are answered, misses pass"), podnet.Client(wire) as client:
 				ask_all(wire, 4, 3)
@@ -385,10 +389,13 @@ def test_xdp(tap_):
 		with tap_.case("an agent that comes back switches it to its own generation"):
 			before = hooks.xdp_id("nic0")
 			lab.kill()
+			podnet.run("ethtool -K nic0 rxvlan off")
 			lab.restart()
 			wait_xdp(lab, wire)
 			assert hooks.xdp_id("nic0") != before
 			assert pins(lab) == ["tcx_%d" % wire.ifindex, "xdp_%d" % wire.ifindex], pins(lab)
+		with tap_.case("and has nothing to say of tags, as rxvlan is off"):
+			assert (lab.log_text().count("XDP on a veth"), lab.log_text().count(TAGS_TOLD)) == (2, 1), lab.log_text()
 		with tap_.case("when the tables grow it is switched to the fresh generation, with TC"):
 			growths = lab.status()["growths"]
 			lab.write(OBJECTS + cluster.headless("lab", "grown", [cluster.endpoint("10.%d.%d.%d" % (3 + i // 65536, i // 256 % 256, i % 256)) for i in range(20000)]))

@@ -6,10 +6,15 @@
 #include <bpf/libbpf.h>
 #include <dirent.h>
 #include <errno.h>
+#include <linux/ethtool.h>
 #include <linux/if_link.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "kernel/attach_internal.h"
 #include "kernel/bpf_messages.h"
@@ -36,6 +41,21 @@ int attach_xdp_check(uint32_t ifindex, uint32_t prog_id)
 	int err = query(ifindex, &native, &other);
 
 	return err < 0 ? err : native == prog_id;
+}
+
+bool attach_xdp_misses_tags(const char *name)
+{
+	struct ethtool_value flags = {.cmd = ETHTOOL_GFLAGS};
+	struct ifreq request = {.ifr_data = (char *)&flags};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool has_flags;
+
+	if (fd < 0)
+		return false;
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+	has_flags = ioctl(fd, SIOCETHTOOL, &request) == 0;
+	close(fd);
+	return has_flags && flags.data & ETH_FLAG_RXVLAN;
 }
 
 static int refuse_foreign(uint32_t ifindex, struct error *e)

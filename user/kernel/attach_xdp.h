@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -26,6 +27,10 @@ int attach_xdp_switch(const char *dir, uint32_t ifindex, int prog_fd, struct err
 int attach_xdp_remove(const char *dir, uint32_t ifindex, struct error *e);
 /* Whether the program with this id is on the interface in native mode: 1 or 0, or -errno. */
 int attach_xdp_check(uint32_t ifindex, uint32_t prog_id);
+
+/* Whether the card takes VLAN tags out of frames (rx-vlan-offload). XDP does not see them then, and what it sends back goes
+ * without. false also where the driver does not tell. */
+bool attach_xdp_misses_tags(const char *name);
 
 /* `nodens detach`: removes every XDP link pin of ours. Calls removed for each; goes on behind a failure. */
 int attach_xdp_remove_all(const char *dir, void (*removed)(void *ctx, const char *what), void *ctx, struct error *e);
