@@ -38,7 +38,7 @@ OUT = BUILD / "vm"
 IS_RECORDING = os.environ.get("RECORD") == "1"
 
 # What the guest runs, each with its limit in seconds. Emulation takes some ten times as long as the machine itself.
-TESTS = (("tests/vm/verify.py", 120), ("tests/vm/cases.py", 240), ("tests/vm/nic.py", 240))
+TESTS = (("tests/vm/verify.py", 300), ("tests/vm/cases.py", 240), ("tests/vm/nic.py", 240))
 # The oldest with clsact and the newest with tcx: those in between hook in as one of these two.
 TESTS_AT_THE_ENDS = (("tests/netns/test_topology.py", 240),)
 CHOSEN_LIMIT_S = 600
