@@ -91,7 +91,7 @@ static const struct option_spec run_options[] = {
 	 .min = 1000,
 	 .max = 86400000,
 	 .help = "without an event or bookmark of the API server for this\nlong everything is passed on; 1s to 24h. "
-		 "Servers send a\nbookmark a minute: less than 150s passes again and again"},
+		 "A quiet server\nis asked in time, from 15s on"},
 	{.name = "on-exit",
 	 .kind = OPTION_CHOICE,
 	 RUN_OFFSET(on_exit),

@@ -14,8 +14,8 @@
 /* First lists of many nodes are spread over this time, where the agent before still serves. What changed while no agent ran is
  * to be seen within two seconds of the next one's start. */
 #define SPREAD_MS 1000
-/* API servers send a bookmark a minute, but in a quiet collection the first one after two. */
-#define BOOKMARKS_MS 150000
+/* A watch lasts five seconds at least, and when it has ended without a sign the server is asked for one. */
+#define QUIET_MS 15000
 
 static void describe_self(struct controller *c)
 {
@@ -104,10 +104,10 @@ static int start_kube(struct controller *c, struct error *e)
 		log_warn("THE API SERVER IS ASKED IN THE CLEAR (http://): whoever is on the way to it can read the "
 			 "token and make pods get wrong answers",
 			 LOG_TEXT("server", p->kube->server));
-	if (p->api_stale_after_ms < BOOKMARKS_MS)
-		log_warn("--api-stale-after is shorter than the time between two bookmarks of an API server: a quiet "
-			 "cluster is passed on again and again",
-			 LOG_NUM("api_stale_after_ms", p->api_stale_after_ms), LOG_NUM("advised_ms", BOOKMARKS_MS));
+	if (p->api_stale_after_ms < QUIET_MS)
+		log_warn("--api-stale-after leaves no time to ask a quiet API server for a sign: a quiet cluster is passed on "
+			 "again and again",
+			 LOG_NUM("api_stale_after_ms", p->api_stale_after_ms), LOG_NUM("advised_ms", QUIET_MS));
 	controller_take_position(c);
 	log_info("following the API server", LOG_TEXT("server", p->kube->server), LOG_TEXT("by", p->kube->origin),
 		 LOG_NUM("spread_ms", params.spread_ms), LOG_TEXT("not_older_than", c->status.api.service_version));

@@ -226,8 +226,22 @@ def watchdog(tap_):
 			node.wait_until(muted.request.ended.is_set, "the end of the silent watch")
 			lab.wait_answer("flip", NEW)
 			asking.check_only(STAY)  # whenever that was: the records were not doubted
-			assert errors_of(lab) == {"silent": 1} and not api.since(mark, fakeapi.lists), (errors_of(lab), api.since(mark))
+			assert errors_of(lab) == {"silent": 1} and len(api.since(mark, fakeapi.lists)) == 1, (errors_of(lab), api.since(mark))
 			versions_never_go_back(api)
+
+
+def quiet(tap_):
+	"""A server without bookmarks in a cluster where nothing changes."""
+	with make_api(bookmark_s=None) as api, KubeLab(api, ["--api-stale-after", "15s"]) as lab, Asking(lab) as asking:
+		with tap_.case("a quiet server without bookmarks is asked for its version, and neither listed nor doubted"):
+			wait_watches(api, 2)
+			mark = api.mark()
+			during(40)
+			asked = api.since(mark, fakeapi.probes)
+			assert not api.since(mark, fakeapi.lists) and min(sum(request.resource is of for request in asked) for of in (SERVICES, SLICES)) >= 3, api.since(mark)
+			assert not lab.lines(TOO_OLD) and not any(lab.counts()["errors"].values()), lab.log_tail()
+			change(lab, api)
+			asking.check_only(STAY)
 
 
 def ends_at_once(tap_):
@@ -575,7 +589,7 @@ def second_agent(tap_):
 
 
 # The longest first.
-SCENARIOS = {function.__name__: function for function in (restored, restored_meanwhile, forbidden_long, downgraded, watchdog, one_watch_silent,
+SCENARIOS = {function.__name__: function for function in (restored, restored_meanwhile, forbidden_long, downgraded, quiet, watchdog, one_watch_silent,
 	dribble, restart_403, backoff, forbidden, no_bookmarks, frozen, ends_at_once, throttled, restarted, refused, one_forbidden, behind,
 	another_cluster, watch_from_future, sigterm, restart_agent, second_agent)}
 

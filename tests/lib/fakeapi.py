@@ -106,7 +106,12 @@ def any_request(_):
 
 def lists(request):
 	"""What tells all objects: a plain or a streaming list."""
-	return not request.is_watch or request.is_streaming_list
+	return request.is_streaming_list or not request.is_watch and not probes(request)
+
+
+def probes(request):
+	"""A list of no object: names begin with a letter or digit."""
+	return not request.is_watch and "metadata.name=-" in request.query.get("fieldSelector", "")
 
 
 def watches(request):
@@ -437,7 +442,9 @@ class Stream:
 		limit_s = int(self.request.query.get("timeoutSeconds", "0")) or 1800
 		self._ends = self.request.time + limit_s
 		self._bookmarks = [self._ends - 2, self._ends - 1]
-		self._next_bookmark = self.request.time + self.api.bookmark_s
+		self._next_bookmark = self.request.time + self.api.bookmark_s if self.api.bookmark_s else float("inf")
+		if not self.api.bookmark_s:
+			self._bookmarks = []
 
 	# -- faults --
 
@@ -595,7 +602,7 @@ class Stream:
 class FakeApi:
 	def __init__(self, objects=(), host="127.0.0.1", token=None, pki=None, bookmark_s=60, streaming="on", store=None):
 		"""token: None lets everybody in. pki: a Pki for https. streaming: "on", "off" (422) or "ignored" (a server that does not know
-		sendInitialEvents). host: an address of this network namespace."""
+		sendInitialEvents). bookmark_s: None: one that has none where nothing changes. host: an address of this network namespace."""
 		self.store = store or Store(objects)
 		self.changed = self.store.changed
 		self.host, self.bookmark_s, self.streaming = host, bookmark_s, streaming

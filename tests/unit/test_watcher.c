@@ -11,6 +11,7 @@
 
 #include "fake_kube.h"
 #include "kube/watcher.h"
+#include "kube/watcher_target.h"
 
 #define SVC "Service"
 
@@ -562,6 +563,9 @@ static void the_watch_after_a_failure_is_short_until_a_sign_of_life(void **state
 	assert_heard(&heard, "!unreachable!fine");
 }
 
+/* No object is called "-". */
+#define PROBE "/api/v1/services?resourceVersion=10&resourceVersionMatch=NotOlderThan&fieldSelector=metadata.name%3D-"
+
 /* Restored from a backup: 200 and silence for ever. */
 static void a_version_of_the_future_is_found_by_a_list(void **state)
 {
@@ -572,8 +576,7 @@ static void a_version_of_the_future_is_found_by_a_list(void **state)
 	fake_head(retried(), 200);
 	fake_pass_ms(5000);
 	fake_complete(fake_running("")); /* timeoutSeconds, and never a bookmark */
-	assert_string_equal(fake_running("")->target,
-			    "/api/v1/services?resourceVersion=10&resourceVersionMatch=NotOlderThan");
+	assert_string_equal(fake_running("")->target, PROBE);
 	fake_refuse(fake_running(""), 504, 1000,
 		    "{\"kind\":\"Status\",\"message\":\"Timeout: Too large resource version: 10, current: "
 		    "5\",\"reason\":\"Timeout\","
@@ -597,11 +600,10 @@ static void the_short_watch_that_is_not_even_ended_is_found_out_too(void **state
 	assert_asks("watch=1");
 	fake_pass_ms(1);
 	assert_int_equal(heard.errors.silent, 1);
-	retried();
-	assert_asks("?resourceVersion=10&resourceVersionMatch=NotOlderThan");
+	assert_string_equal(fake_running("")->target, PROBE);
 }
 
-static void a_silent_watch_is_cut_and_resumed(void **state)
+static void a_silent_watch_is_cut_and_resumed_where_the_server_is_there(void **state)
 {
 	struct kube_request *r = start_watching();
 
@@ -616,9 +618,118 @@ static void a_silent_watch_is_cut_and_resumed(void **state)
 	fake_pass_ms(1000);
 	assert_true(r->is_cancelled);
 	assert_int_equal(heard.errors.silent, 1);
-	assert_heard(&heard, "!unreachable");
-	retried();
+	assert_asks("?resourceVersion=20&resourceVersionMatch=NotOlderThan&fieldSelector=metadata.name%3D-");
+	answer_list(fake_running(""), "20", "");
+	assert_heard(&heard, "");
 	assert_asks("?watch=1&resourceVersion=20&");
+}
+
+static void a_silent_watch_of_a_silent_server_is_trouble(void **state)
+{
+	struct kube_request *r = start_watching();
+
+	(void)state;
+	fake_pass_ms(180000);
+	assert_true(r->is_cancelled);
+	assert_heard(&heard, "");
+	fake_head(fake_running(""), 200);
+	fake_pass_ms(30000);
+	assert_heard(&heard, "!unreachable");
+	assert_int_equal(heard.errors.silent, 2);
+	assert_string_equal(retried()->target, PROBE);
+	answer_list(fake_running(""), "10", "");
+	assert_heard(&heard, "!fine");
+	assert_asks("?watch=1&resourceVersion=10&");
+}
+
+/* On some servers there are no bookmarks where nothing changes. */
+static void a_quiet_collection_is_alive_and_not_listed_again(void **state)
+{
+	unsigned int alive;
+
+	(void)state;
+	start("", 20000);
+	fake_head(fake_running(""), 200);
+	fake_data(fake_running(""), fake_bookmark(SVC, "10", true));
+	for (int i = 0; i < 10; i++) {
+		alive = heard.alive;
+		assert_asks("?watch=1&resourceVersion=10&");
+		fake_head(fake_running(""), 200);
+		fake_pass_ms(5000);
+		fake_complete(fake_running(""));
+		assert_string_equal(fake_running("")->target, PROBE);
+		answer_list(fake_running(""), "10", "");
+		assert_int_equal(heard.alive, alive + 1);
+	}
+	assert_heard(&heard, "[ ]");
+	assert_int_equal(heard.errors.silent, 0);
+}
+
+static struct kube_request *start_probing(void)
+{
+	(void)start_watching();
+	fake_pass_ms(180000);
+	assert_string_equal(fake_running("")->target, PROBE);
+	return fake_running("");
+}
+
+/* A server that ignores the selector. */
+static void what_a_probe_brings_is_not_told(void **state)
+{
+	(void)state;
+	answer_list(start_probing(), "10", "a@11 c@12");
+	assert_heard(&heard, "");
+	assert_string_equal(watcher_version(heard.watcher), "10");
+	assert_asks("?watch=1&resourceVersion=10&");
+}
+
+/* As behind a proxy that buffers: what the watch did not tell, no probe may hide. */
+static void a_silent_watch_of_a_server_that_has_moved_on_is_listed(void **state)
+{
+	struct kube_request *r = start_probing();
+	unsigned int alive = heard.alive;
+
+	(void)state;
+	answer_list(r, "12", "");
+	assert_int_equal(heard.alive, alive);
+	assert_string_equal(fake_running("")->target,
+			    "/api/v1/services?resourceVersion=10&resourceVersionMatch=NotOlderThan");
+	answer_list(fake_running(""), "12", "b@12");
+	assert_heard(&heard, "[ b@12 ]");
+	assert_asks("?watch=1&resourceVersion=12&");
+}
+
+static void a_server_that_refuses_a_probe_is_listed(void **state)
+{
+	(void)state;
+	fake_refuse(start_probing(), 400, 0, "{\"kind\":\"Status\",\"code\":400}");
+	assert_string_equal(fake_running("")->target,
+			    "/api/v1/services?resourceVersion=10&resourceVersionMatch=NotOlderThan");
+	answer_list(fake_running(""), "12", "a@11");
+	assert_heard(&heard, "[ a@11 ]");
+	assert_asks("?watch=1&resourceVersion=12&");
+}
+
+static void a_probe_keeps_the_selectors(void **state)
+{
+	static const struct {
+		const char *selectors, *wanted;
+	} rows[] = {
+		{"", "&fieldSelector=metadata.name%3D-"},
+		{"labelSelector=a%3Db", "&fieldSelector=metadata.name%3D-&labelSelector=a%3Db"},
+		{"fieldSelector=spec.clusterIP%3DNone", "&fieldSelector=metadata.name%3D-%2Cspec.clusterIP%3DNone"},
+		{"labelSelector=a&fieldSelector=b%3Dc", "&labelSelector=a&fieldSelector=metadata.name%3D-%2Cb%3Dc"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		char *target = watcher_target_probe("/p", rows[i].selectors, "7");
+
+		assert_non_null(target);
+		assert_int_equal(strncmp(target, "/p?resourceVersion=7&resourceVersionMatch=NotOlderThan&", 55), 0);
+		assert_string_equal(target + 54, rows[i].wanted);
+		free(target);
+	}
 }
 
 static void a_watch_of_a_version_too_old_leads_to_a_list_not_older(void **state)
@@ -967,7 +1078,13 @@ int main(void)
 		row(the_watch_after_a_failure_is_short_until_a_sign_of_life),
 		row(a_version_of_the_future_is_found_by_a_list),
 		row(the_short_watch_that_is_not_even_ended_is_found_out_too),
-		row(a_silent_watch_is_cut_and_resumed),
+		row(a_silent_watch_is_cut_and_resumed_where_the_server_is_there),
+		row(a_silent_watch_of_a_silent_server_is_trouble),
+		row(a_quiet_collection_is_alive_and_not_listed_again),
+		row(what_a_probe_brings_is_not_told),
+		row(a_silent_watch_of_a_server_that_has_moved_on_is_listed),
+		row(a_server_that_refuses_a_probe_is_listed),
+		row(a_probe_keeps_the_selectors),
 		row(a_watch_of_a_version_too_old_leads_to_a_list_not_older),
 		row(an_error_event_is_resumed_and_listed_when_it_comes_again),
 		row(garbage_leads_to_a_list_and_waits_longer_each_time),

@@ -64,6 +64,7 @@ uint64_t watcher_silence_ms(const struct watcher *w)
 	case WATCHER_WATCHING:
 		return watch_ms < WATCH_SILENCE_MS ? watch_ms : WATCH_SILENCE_MS;
 	case WATCHER_LISTING:
+	case WATCHER_PROBING:
 	case WATCHER_WAITING:
 		break;
 	}
@@ -84,7 +85,7 @@ static void on_head(void *ctx, const struct kube_response *response)
 	w->stats.reconnects += w->is_resumed;
 	w->is_feeding = true;
 	w->cb.on_accepted(w->ctx);
-	if (w->phase != WATCHER_WATCHING && !w->more) {
+	if (w->phase != WATCHER_WATCHING && w->phase != WATCHER_PROBING && !w->more) {
 		w->nameless = 0;
 		w->cb.on_list(w->ctx);
 	}
@@ -152,6 +153,10 @@ static char *choose_target(struct watcher *w)
 {
 	const struct watcher_params *p = &w->params;
 
+	if (!w->needs_list && w->needs_probe) {
+		w->phase = WATCHER_PROBING;
+		return watcher_target_probe(p->path, p->selectors, w->version);
+	}
 	if (!w->needs_list) {
 		w->phase = WATCHER_WATCHING;
 		w->watch_s = choose_watch_s(w);
@@ -175,7 +180,7 @@ static void forget_answer(struct watcher *w)
 		free(w->more);
 		w->more = NULL;
 	}
-	w->is_resumed = w->is_synced && !w->needs_list && !was_listed;
+	w->is_resumed = w->is_synced && !w->needs_list && !w->needs_probe && !was_listed;
 	w->response = (struct kube_response){0};
 	w->is_restarted = w->is_unreached = false;
 	w->has_sign = false;
@@ -221,12 +226,13 @@ static void cut_silent(struct watcher *w)
 		return;
 	}
 	w->params.errors->silent++;
-	(void)error_set(&e, 0, "the server is silent: cut");
-	/* The short watch after a failure: a list tells what is wrong. */
-	if (w->phase == WATCHER_WATCHING && w->is_suspect) {
-		w->needs_list = true;
-		w->is_plain_once = true;
+	/* There may be nothing to tell: a collection without a change has no bookmarks on some servers. */
+	if (watcher_is_watching(w)) {
+		w->needs_probe = true;
+		watcher_begin(w);
+		return;
 	}
+	(void)error_set(&e, 0, "the server is silent: cut");
 	watcher_fail(w, WATCHER_UNREACHABLE, &e);
 }
 

@@ -26,7 +26,7 @@ static void listed(struct watcher *w, const char *version)
 	strcpy(w->version, version);
 	w->stats.relists += w->is_synced;
 	w->is_synced = true;
-	w->needs_list = w->is_plain_once = w->is_suspect = false;
+	w->needs_list = w->needs_probe = w->is_plain_once = w->is_suspect = false;
 	w->has_sign = true;
 	w->cb.on_alive(w->ctx);
 	w->cb.on_listed(w->ctx, w->nameless, why);
@@ -39,6 +39,10 @@ static int on_item(void *ctx, struct kube_object *object)
 {
 	struct watcher *w = ctx;
 
+	if (w->phase == WATCHER_PROBING) {
+		kube_object_free(object);
+		return 0;
+	}
 	if (object->kind != w->params.kind) {
 		(void)error_set(&w->stop_cause, 0, "a list of other objects: %s/%s", object->namespace, object->name);
 		kube_object_free(object);
@@ -53,6 +57,8 @@ static int on_nameless(void *ctx, size_t index, const struct error *why)
 	struct watcher *w = ctx;
 
 	(void)index;
+	if (w->phase == WATCHER_PROBING)
+		return 0;
 	if (w->nameless++ == 0)
 		w->nameless_why = *why;
 	return 0;
@@ -80,9 +86,8 @@ static int check_version(const char *version, struct error *e)
 	return 0;
 }
 
-int watcher_end_list(struct watcher *w)
+static int finish_list(struct watcher *w)
 {
-	const char *more;
 	int err;
 
 	if (!w->list)
@@ -90,8 +95,34 @@ int watcher_end_list(struct watcher *w)
 	err = kube_list_finish(w->list, &w->stop_cause);
 	if (err == 0)
 		err = check_version(kube_list_resource_version(w->list), &w->stop_cause);
+	return err < 0 ? stop_unread(w, err) : 0;
+}
+
+/* At another version something may have changed without a word of the watch: who is on the way may swallow it. */
+int watcher_end_probe(struct watcher *w)
+{
+	int err = finish_list(w);
+
 	if (err < 0)
-		return stop_unread(w, err);
+		return err;
+	w->needs_probe = false;
+	if (strcmp(kube_list_resource_version(w->list), w->version) != 0) {
+		w->needs_list = w->is_plain_once = true;
+		return 0;
+	}
+	w->is_suspect = false;
+	w->cb.on_alive(w->ctx);
+	watcher_tell_fine(w);
+	return 0;
+}
+
+int watcher_end_list(struct watcher *w)
+{
+	const char *more;
+	int err = finish_list(w);
+
+	if (err < 0)
+		return err;
 	more = kube_list_continue(w->list);
 	free(w->more);
 	w->more = NULL;
@@ -217,5 +248,5 @@ static int take_lines(struct watcher *w, const char *data, size_t len)
 
 int watcher_take(struct watcher *w, const char *data, size_t len)
 {
-	return w->phase == WATCHER_LISTING ? take_list(w, data, len) : take_lines(w, data, len);
+	return w->phase == WATCHER_WATCHING || w->phase == WATCHER_STREAMING ? take_lines(w, data, len) : take_list(w, data, len);
 }

@@ -76,6 +76,12 @@ static void fail_status(struct watcher *w)
 		watcher_begin(w);
 		return;
 	}
+	/* It does not take such a question: the whole state tells as well. */
+	if (is_invalid && w->phase == WATCHER_PROBING) {
+		w->needs_list = w->is_plain_once = true;
+		watcher_begin(w);
+		return;
+	}
 	if (code == 401 || code == 403) {
 		n->refused++;
 		trouble = WATCHER_REFUSED;
@@ -144,6 +150,14 @@ static void end_list(struct watcher *w)
 		watcher_begin(w);
 }
 
+static void end_probe(struct watcher *w)
+{
+	if (watcher_end_probe(w) < 0)
+		fail_stopped(w);
+	else
+		watcher_begin(w);
+}
+
 static void end_watch(struct watcher *w)
 {
 	if (lines_rest(&w->lines)) {
@@ -154,12 +168,10 @@ static void end_watch(struct watcher *w)
 		fail_cut(w, "the watch ended at once");
 		return;
 	}
-	if (w->is_suspect && !w->has_sign) {
-		w->needs_list = true;
-		w->is_plain_once = true;
-	} else {
+	if (!w->has_sign)
+		w->needs_probe = true;
+	else
 		watcher_tell_fine(w);
-	}
 	watcher_begin(w);
 }
 
@@ -168,6 +180,9 @@ static void end_complete(struct watcher *w)
 	switch (w->phase) {
 	case WATCHER_LISTING:
 		end_list(w);
+		return;
+	case WATCHER_PROBING:
+		end_probe(w);
 		return;
 	case WATCHER_STREAMING:
 		fail_cut(w, "the streaming list ended before its end");

@@ -16,6 +16,7 @@ enum watcher_phase {
 	WATCHER_WAITING,   /* the timer starts the next request */
 	WATCHER_STREAMING, /* a streaming list, before its marker */
 	WATCHER_LISTING,
+	WATCHER_PROBING, /* a list of nothing */
 	WATCHER_WATCHING,
 };
 
@@ -44,6 +45,7 @@ struct watcher {
 	bool needs_list; /* the next request is a list */
 	bool is_plain;	 /* no streaming lists: the server does not know them */
 	bool is_plain_once;
+	bool needs_probe;  /* else the next request is a probe: a watch has ended without a sign */
 	bool is_suspect;   /* after a failure: the server may not know our version */
 	bool is_troubled;  /* told, and not yet that it works again */
 	uint64_t refused_ms; /* since when 401 and 403 alone come back, 0: they do not */
@@ -82,6 +84,8 @@ struct watcher {
 int watcher_take(struct watcher *w, const char *data, size_t len);
 /* The body of a list is complete: 1: another page is needed, 0: listed, -errno: w->stop tells why. */
 int watcher_end_list(struct watcher *w);
+/* The body of a probe is complete: 0: our state is the server's, or a list is needed; -errno: w->stop tells why. */
+int watcher_end_probe(struct watcher *w);
 /* A server's own pace is not enough for quiet_max_ms. */
 bool watcher_is_hasty(const struct watcher *w);
 /* The request did something useful. */

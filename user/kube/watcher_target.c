@@ -55,6 +55,23 @@ char *watcher_target_list(const char *path, const char *selectors, const char *v
 	return make(path, selectors, "resourceVersion=", "0", "");
 }
 
+/* No object is called "-": names begin with a letter or digit (RFC 1123). */
+char *watcher_target_probe(const char *path, const char *selectors, const char *version)
+{
+	static const char field[] = "fieldSelector=", nobody[] = "metadata.name%3D-";
+	const char *fields = strstr(selectors, field);
+	char after[256];
+
+	/* Of several such parameters the server takes one. */
+	if (fields)
+		snprintf(after, sizeof(after), "&resourceVersionMatch=NotOlderThan&%.*s%s%s%%2C%s",
+			 (int)(fields - selectors), selectors, field, nobody, fields + strlen(field));
+	else
+		snprintf(after, sizeof(after), "&resourceVersionMatch=NotOlderThan&%s%s%s%s", field, nobody,
+			 selectors[0] ? "&" : "", selectors);
+	return make(path, "", "resourceVersion=", version, after);
+}
+
 char *watcher_target_watch(const char *path, const char *selectors, const char *version, uint64_t timeout_s)
 {
 	char after[128];
