@@ -227,12 +227,17 @@ static void cut_silent(struct watcher *w)
 	}
 	w->params.errors->silent++;
 	/* There may be nothing to tell: a collection without a change has no bookmarks on some servers. */
-	if (watcher_is_watching(w)) {
+	if (watcher_is_watching(w) && !w->is_suspect) {
 		w->needs_probe = true;
 		watcher_begin(w);
 		return;
 	}
 	(void)error_set(&e, 0, "the server is silent: cut");
+	/* The short watch after a failure: a list tells what is wrong. */
+	if (w->phase == WATCHER_WATCHING && w->is_suspect) {
+		w->needs_list = true;
+		w->is_plain_once = true;
+	}
 	watcher_fail(w, WATCHER_UNREACHABLE, &e);
 }
 

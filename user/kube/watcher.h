@@ -8,9 +8,11 @@
  *      └──────────────────── waiting ◀─────────────────────┘
  *
  * A watch from a version that the server does not know yet is silent for ever (200 and nothing). So the watch after a
- * failure is a short one: the server shows a sign of life before its end (a bookmark), or it is probed. A probe is a list
- * of no object: it tells a version that is not known (504), that nothing has changed (the same version: where nothing
- * does, some servers send no bookmarks), or that a list is needed (any other).
+ * failure is a short one: the server shows a sign of life before its end (a bookmark), or the next request is a list,
+ * which tells a version that is not known (504).
+ *
+ * Where nothing changes some servers send no bookmarks. A watch without a failure before it that ends without a sign is
+ * followed by a probe, a list of no object: at the same version nothing has changed, at any other a list is needed.
  */
 #pragma once
 

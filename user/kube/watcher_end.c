@@ -23,6 +23,8 @@ static void wait_and_tell(struct watcher *w, uint64_t ms, enum watcher_trouble t
 
 	w->phase = WATCHER_WAITING;
 	w->is_suspect = true;
+	/* Another server may be there now, at the same version by chance. */
+	w->needs_probe = false;
 	w->is_troubled = true;
 	watcher_set_timer(w, ms);
 	/* What is wrong with a list tells where it came from. */
@@ -168,10 +170,12 @@ static void end_watch(struct watcher *w)
 		fail_cut(w, "the watch ended at once");
 		return;
 	}
-	if (!w->has_sign)
-		w->needs_probe = true;
-	else
+	if (w->has_sign)
 		watcher_tell_fine(w);
+	else if (w->is_suspect)
+		w->needs_list = w->is_plain_once = true;
+	else
+		w->needs_probe = true;
 	watcher_begin(w);
 }
 
