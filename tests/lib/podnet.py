@@ -6,6 +6,7 @@ the node: an upstream resolver that keeps every octet it gets.
 
 import contextlib
 import ctypes
+import json
 import os
 import select
 import socket
@@ -111,6 +112,18 @@ def configure_pod(pod, address4=packet.POD4, address6=packet.POD6, gateway4=NODE
 	pod_run(pod, "ip route replace default via %s" % gateway4)
 	pod_run(pod, "ip -6 route replace default via %s" % gateway6)
 	wait_local(address6, pod=pod)
+
+
+@contextlib.contextmanager
+def fixed_gateway(pod):
+	"""The pod asks nobody for the node's MAC address: beside a program at the veth's egress that drops all there is, the answer
+	to that would be lost too, and the pod could send nothing once its entry is old."""
+	mac = json.loads(run("ip -j link show dev " + pod.name))[0]["address"]
+	for address in (NODE4, NODE6):
+		pod_run(pod, "ip neighbour replace %s lladdr %s dev eth0 nud permanent" % (address, mac))
+	yield
+	for address in (NODE4, NODE6):
+		pod_run(pod, "ip neighbour del %s dev eth0" % address)
 
 
 def configure_servers():

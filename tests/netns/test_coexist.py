@@ -296,7 +296,7 @@ def check_foreign_qdisc(lab, is_down):
 def main(tap_):
 	node.enter_namespaces()
 	for hook, kind in LABS.items():
-		with kind(OBJECTS) as lab:
+		with kind(OBJECTS) as lab, podnet.fixed_gateway(lab.pod):
 			tap_.equal(interface(lab)["hook"], hook, "%s: the agent uses it" % NAMES[hook])
 			expect(tap_, lab, ("node", "upstream"), "%s: alone on the hook" % NAMES[hook])
 			test_behind(tap_, lab, hook)

@@ -201,7 +201,7 @@ def test_dropping_egress(tap_, lab):
 	bpf.obj_pin(fd, pin)
 	os.close(fd)
 	miss = Question(UNKNOWN, ident=77)
-	with podnet.Client(lab.pod) as client:
+	with podnet.fixed_gateway(lab.pod), podnet.Client(lab.pod) as client:
 		with tap_.case("without the program the upstream's answer arrives"):
 			assert podnet.is_from_upstream(client.ask(miss.wire()))
 		podnet.run("tc qdisc add dev %s clsact" % lab.pod.name)

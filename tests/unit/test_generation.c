@@ -130,7 +130,7 @@ static void the_lock_is_held_by_one(void **state)
 	close(second);
 }
 
-/* Whoever has it removes folders: `nodens detach --bpffs /root` must not take /root/g1 away. */
+/* Whoever has it removes folders: `nodens detach --bpffs DIR` must not take DIR/g1 of a plain folder away. */
 static void the_lock_of_a_folder_on_another_file_system_is_refused(void **state)
 {
 	char plain[] = "/tmp/nodens-test-XXXXXX";

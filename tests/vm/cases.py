@@ -148,14 +148,15 @@ def test_dropping_egress(t, lab):
 	had_qdisc = "clsact" in podnet.run("tc qdisc show dev " + lab.pod.name)
 	if not had_qdisc:
 		podnet.run("tc qdisc add dev %s clsact" % lab.pod.name)
-	podnet.run("tc filter add dev %s egress bpf direct-action object-pinned %s" % (lab.pod.name, pin))
-	for family in (4, 6):
-		with t.case("a dropping program on the veth's egress loses no answer over IPv%d" % family):
-			ask_all(lab.pod, family, 10)
-	with t.case("the same program drops the upstream's answer"), podnet.Client(lab.pod) as client:
-		lab.upstream.take()
-		assert client.ask(Question(UNKNOWN, ident=77).wire(), 1) is None
-		assert len(lab.upstream.wait_for(1)) == 1
+	with podnet.fixed_gateway(lab.pod):
+		podnet.run("tc filter add dev %s egress bpf direct-action object-pinned %s" % (lab.pod.name, pin))
+		for family in (4, 6):
+			with t.case("a dropping program on the veth's egress loses no answer over IPv%d" % family):
+				ask_all(lab.pod, family, 10)
+		with t.case("the same program drops the upstream's answer"), podnet.Client(lab.pod) as client:
+			lab.upstream.take()
+			assert client.ask(Question(UNKNOWN, ident=77).wire(), 1) is None
+			assert len(lab.upstream.wait_for(1)) == 1
 	podnet.run("tc filter del dev %s egress" % lab.pod.name)
 	if not had_qdisc:
 		podnet.run("tc qdisc del dev %s clsact" % lab.pod.name)
