@@ -27,7 +27,7 @@ RUNNING_S = 2.0
 START_S = 2.0
 # Between looks of an agent that waits for the lock.
 LOCK_S = 1.0
-SIGTERM_WITHIN_S = 2.0  # a second, and one for a machine whose CPUs the load or others take: 1.03 s was seen
+SIGTERM_WITHIN_S = 1.0
 
 
 def other(name):
@@ -67,7 +67,7 @@ class Agent(node.Node):
 			*self.arguments, "--bpffs", str(self.dir)]
 
 	def _prepare(self):
-		"""The times that are checked are the agent's: it need not wait for a CPU that is busy with something else."""
+		"""The times that are checked are the agent's, not those of what keeps the CPUs busy."""
 		node.before_others()
 		if self.prepare:
 			self.prepare()
