@@ -55,7 +55,7 @@ fuzz: fuzz-builds ## fuzz each target for FUZZ_SECONDS (20): FUZZ_TARGETS=packet
 # A make of its own, as for test-builds.
 fuzz-builds: | packages-test
 	@echo "build: fuzz targets"
-	@$(SUB) $(JOBS) BUILD=$(BUILD) FUZZ_TARGETS='$(FUZZ_TARGETS)' fuzz-programs
+	@$(SUB) $(SUB_JOBS) BUILD=$(BUILD) FUZZ_TARGETS='$(FUZZ_TARGETS)' fuzz-programs
 
 # The corpus: seed-* of seeds.py, past findings (bug-*), and of what fuzzing found the inputs that reach something these do not.
 fuzz-merge: fuzz-programs ## take what fuzzing found into tests/fuzz/corpus
@@ -87,7 +87,7 @@ SUITES += fuzz
 test-long: fuzz-builds
 
 check-fuzz: ## the fuzz targets on their corpora, with sanitizers (no root needed)
-	@$(SUB) $(JOBS) BUILD=$(SAN_BUILD) SAN=$(SAN_KINDS) $(FUZZ_TARGETS:%=$(SAN_BUILD)/tests/fuzz/%)
+	@$(SUB) $(SUB_JOBS) BUILD=$(SAN_BUILD) SAN=$(SAN_KINDS) $(FUZZ_TARGETS:%=$(SAN_BUILD)/tests/fuzz/%)
 	$(Q)BUILD=$(BUILD) tests/run fuzz
 
 -include $(FUZZ_SRCS:user/%.c=$(FUZZ)/obj/%.d) $(wildcard $(FUZZ)/tests/*.d $(FUZZ)/tests/host/*.d $(BUILD)/tests/fuzz/obj/*.d \

@@ -8,7 +8,7 @@ SAN_BUILD := $(BUILD)/san
 SAN_KINDS := address,undefined
 SUB := $(MAKE) --no-print-directory
 # Not below a -j of the user's own: that one is inherited.
-JOBS = $(if $(findstring j,$(firstword -$(MAKEFLAGS))),,-j$(shell nproc))
+SUB_JOBS = $(if $(findstring j,$(firstword -$(MAKEFLAGS))),,-j$(shell nproc))
 
 # Debian packages: checked by every command that needs them, installed when missing (root or sudo).
 packages: ## install the Debian packages that building, testing and the demo need
@@ -29,7 +29,7 @@ check: all test-programs ## unit tests (no root needed)
 	$(Q)BUILD=$(BUILD) tests/run unit
 
 check-san: ## unit tests under address and undefined behaviour sanitizers (no root needed)
-	@$(SUB) $(JOBS) BUILD=$(SAN_BUILD) SAN=$(SAN_KINDS) all test-programs
+	@$(SUB) $(SUB_JOBS) BUILD=$(SAN_BUILD) SAN=$(SAN_KINDS) all test-programs
 	$(Q)tests/run unit@$(SAN_BUILD)
 
 check-examples: all ## the examples against their expected records, and live (root)
@@ -47,9 +47,9 @@ check-mutants: packages-test ## one fault at a time in a copy of the tree: which
 # A make of its own, so that what packages-test installed is seen (pkg-config is asked when the Makefile is read).
 test-builds: packages-test
 	@echo "build: agent and tests"
-	@$(SUB) $(JOBS) BUILD=$(BUILD) all test-programs
+	@$(SUB) $(SUB_JOBS) BUILD=$(BUILD) all test-programs
 	@echo "build: the same with sanitizers"
-	@$(SUB) $(JOBS) BUILD=$(SAN_BUILD) SAN=$(SAN_KINDS) all test-programs
+	@$(SUB) $(SUB_JOBS) BUILD=$(SAN_BUILD) SAN=$(SAN_KINDS) all test-programs
 
 SUITES := unit unit@$(SAN_BUILD) examples datapath netns survive
 # What has a longer variant that shows more, and what is too long for every time.
@@ -57,8 +57,9 @@ FILES_LONG := $(addprefix tests/,netns/test_torn.py netns/test_interfaces.py net
 	kube/test_fake_servers.py survive/test_api.py survive/test_churn.py survive/test_crash.py survive/test_limits.py survive/test_rounds.py)
 SUITES_LONG := mutants fuzz
 
+# One more at a time than there are CPUs: much of a test is waiting.
 test: test-builds ## all tests, from nothing, within ten minutes (root)
-	@BUILD=$(BUILD) LONG=0 tests/run $(SUITES)
+	@BUILD=$(BUILD) LONG=0 JOBS=$${JOBS:-$$(($$(nproc) + 1))} tests/run $(SUITES)
 
 test-long: test-builds ## what takes longer: torture, faults, fuzzing, other kernels, a real node, a good half hour (root)
 	@BUILD=$(BUILD) LONG=1 tests/run $(SUITES_LONG) $(FILES_LONG)
@@ -73,7 +74,7 @@ bench-datapath: $(BUILD)/bench/bench_datapath ## ns per answer over a bare refle
 
 demo-build: packages-demo
 	@echo "build: the agent"
-	@$(SUB) $(JOBS) BUILD=$(BUILD) all
+	@$(SUB) $(SUB_JOBS) BUILD=$(BUILD) all
 
 demo: demo-build ## a node and a pod in network namespaces: real queries, real load, figures (root)
 	@BUILD=$(BUILD) demo/demo.sh

@@ -9,7 +9,7 @@ packages-vm: ## install the Debian packages that test-kernels needs
 
 # A make of its own, as for test-builds.
 kernels-build: packages-vm
-	@$(SUB) $(JOBS) BUILD=$(BUILD) all $(BUILD)/tests/tools/verifier
+	@$(SUB) $(SUB_JOBS) BUILD=$(BUILD) all $(BUILD)/tests/tools/verifier
 
 test-kernels: kernels-build ## the agent on Linux 5.10, 6.1, 6.12 and the newest packaged kernel, under QEMU (root)
 	$(Q)BUILD=$(BUILD) tests/run vm

@@ -28,7 +28,7 @@ from agent import OTHER_LAYOUT, SIGTERM_WITHIN_S, Agent, other
 from test_limits import STALE_AFTER_S, Filling, fillers, status
 
 LONG = os.environ.get("LONG") == "1"
-STARTS, SWITCHES = (120, 40) if LONG else (40, 10)
+STARTS, SWITCHES = (120, 40) if LONG else (20, 6)
 SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 SHAPE = load.Shape(50, 1, 12)
 RATE = 10_000
