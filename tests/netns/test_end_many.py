@@ -17,7 +17,7 @@ import podnet
 import tap
 from lab import OBJECTS, Lab
 
-PODS, GROUP = 150, 77
+PODS, GROUP = 250, 77
 SIGTERM_WITHIN_S = 1.0
 
 
