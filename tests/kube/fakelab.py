@@ -206,6 +206,15 @@ class Asking(podnet.Background):
 		self.results = []  # (seconds, name, answer): when it was asked
 		self.ended = []  # when the answer was there, for each
 
+	def __enter__(self):
+		super().__enter__()
+		self._wait_asked(0)
+		return self
+
+	def _wait_asked(self, since):
+		"""Each name was asked since then, and that is in results: a busy machine may leave this thread waiting for long."""
+		node.wait_until(lambda: {asked for when, asked, _ in list(self.results) if when >= since} == set(self.names), "a query of each name", SOON_S)
+
 	def _run(self):
 		with podnet.Client(self.lab.pod) as client:
 			while not self._ending.is_set():
@@ -237,6 +246,9 @@ class Asking(podnet.Background):
 		return found()[0]
 
 	def check_only(self, wanted, name="stay", begin=0, end=float("inf")):
+		"""Nothing else between begin and end; without an end: up to now, and once more from now on."""
+		if end == float("inf"):
+			self._wait_asked(time.monotonic())
 		seen = self.answers(name, begin, end)
 		assert seen == {wanted}, "%s: %s and not only %s\n%s" % (name, seen, wanted, self.lab.log_tail())
 
