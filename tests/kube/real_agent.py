@@ -15,7 +15,7 @@ import bpf
 import node
 import packet
 import test_coredns
-from message import Question
+from message import A, Question
 from real_coredns import addresses_of, coredns_addresses
 
 MTU, SMALL_MTU = test_coredns.MTU, test_coredns.SMALL_MTU
@@ -45,9 +45,9 @@ class KubeNode(node.Node):
 		self._close()
 		self._open()
 
-	def addresses(self, name):
-		"""A records of a name by a test run; None where it is passed on."""
-		frame = packet.query_frame(Question(name).wire())
+	def addresses(self, name, qtype=A):
+		"""A or AAAA records of a name by a test run; None where it is passed on."""
+		frame = packet.query_frame(Question(name, qtype).wire())
 		code, out = self.tc.run(frame, self.ifindex)
 		return addresses_of(packet.check_answer_frame(frame, out)) if code == bpf.TC_ACT_REDIRECT else None
 

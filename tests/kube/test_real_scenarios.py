@@ -28,6 +28,7 @@ import real_coredns
 import realkube
 import tap
 from kubeapi import ApiError, bare
+from message import A, AAAA
 
 SCENARIOS = node.ROOT / "tests/data/scenarios/all.json"
 CONTROLLER = "endpointslice-controller.k8s.io"
@@ -85,12 +86,14 @@ class Test:
 		self.tap, self.world, self.rng, self.api = tap_, world, rng, world.api
 		self.running = None
 
-	def wait_for(self, names, what):
-		"""names: {name: its A records, None: passed on}, by the agent; what the controllers write is awaited."""
+	def wait_for(self, names, what, names6=()):
+		"""names: {name: its A records, None: passed on}, by the agent; what the controllers write is awaited. names6: AAAA records:
+		of each family there is a slice, written one after the other."""
 		def matches():
 			self.running.write_source()
 			self.running.reopen()
-			return all(self.running.addresses("%s.%s" % (name, ZONE)) == wanted for name, wanted in names.items())
+			asked = [(name, A, wanted) for name, wanted in names.items()] + [(name, AAAA, wanted) for name, wanted in dict(names6).items()]
+			return all(self.running.addresses("%s.%s" % (name, ZONE), qtype) == wanted for name, qtype, wanted in asked)
 		with self.tap.case("the agent answers: " + what):
 			node.wait_until(matches, "%s; log:\n%s" % (names, self.running.log_text()[-2000:]), FLIP_WITHIN_S)
 
@@ -145,15 +148,19 @@ class Test:
 				"metadata": {"labels": labels}, "spec": kubeapi.pod("default", "x", labels)["spec"]}}}
 		self.api.create_all([{"kind": "Service", "metadata": {"namespace": "default", "name": "web"}, "spec": {
 			"clusterIP": "None", "selector": labels, "ports": [{"name": "http", "port": 80}], "ipFamilyPolicy": "RequireDualStack"}}, item])
+		addresses6 = ["fd00:42::%x" % number for number in range(1, 4)]
 		for number in range(3):
-			self.start_pod("web-%d" % number, ["10.42.9.%d" % number, "fd00:42::%x" % number])
+			self.start_pod("web-%d" % number, ["10.42.9.%d" % number, addresses6[number]])
 		each = {"web-%d.web.default" % number: ["10.42.9.%d" % number] for number in range(3)}
-		self.wait_for({**each, "web.default": ["10.42.9.0", "10.42.9.1", "10.42.9.2"]}, "a StatefulSet's pods by their names")
+		each6 = {"web-%d.web.default" % number: [addresses6[number]] for number in range(3)}
+		self.wait_for({**each, "web.default": ["10.42.9.0", "10.42.9.1", "10.42.9.2"]}, "a StatefulSet's pods by their names",
+			{**each6, "web.default": addresses6})
 		self.compare("StatefulSet")
 		self.api.patch(item, {"spec": {"replicas": 1}})
 		for number in (2, 1):
 			self.end_pod("web-%d" % number)
-		self.wait_for({"web-1.web.default": None, "web-2.web.default": None, "web.default": ["10.42.9.0"]}, "a StatefulSet that shrank")
+		self.wait_for({"web-1.web.default": None, "web-2.web.default": None, "web.default": ["10.42.9.0"]}, "a StatefulSet that shrank",
+			{"web-1.web.default": None, "web-2.web.default": None, "web.default": addresses6[:1]})
 
 	def start_pod(self, name, addresses):
 		"""What scheduler and kubelet do once the controller made it."""
@@ -191,9 +198,20 @@ class Test:
 			self.mirrored()
 
 
+def may_list(client):
+	"""Roles that were just written are heeded once the server's own watch has told of them."""
+	try:
+		return [client.list(kind) for kind in ("Service", "EndpointSlice")]
+	except ApiError as e:
+		if e.status != 403:
+			raise
+		return False
+
+
 def test_identity(tap_, world):
 	"""The role that the documentation gives is enough, and is no more."""
 	client = world.client("nodens")
+	node.wait_until(lambda: may_list(client), "the server heeds the role")
 	for kind in ("Service", "EndpointSlice"):
 		tap_.ok(client.list(kind) is not None, "nodens may list: " + kind)
 	for what, attempt in {"pods": lambda: client.list("Pod"), "one Service": lambda: client.request("GET", kubeapi.path_of("Service", "default", "kubernetes")),
