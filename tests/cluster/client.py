@@ -3,7 +3,7 @@
 """
 A DNS client for a pod's network namespace. It judges nothing: it tells what it sent, what came back, and when.
 
-    client.py once SERVER           each message of the input is sent; in its order the answers
+    client.py once SERVER SECONDS   each message of the input is sent; in its order the answers, waited for so long
     client.py steady SERVER RATE    the messages in turns, RATE a second, until the input ends
 
 The input has one message a line, as hex without its ID; for `steady` an empty line stands behind the last. Each is asked from a socket of its own, as resolvers do.
@@ -34,8 +34,8 @@ LOST, REFUSED = "lost", "refused"
 class Query:
 	"""One question under way."""
 
-	def __init__(self, server, number, wire):
-		self.number = number
+	def __init__(self, server, number, wire, lost_ns=LOST_NS):
+		self.number, self.lost_ns = number, lost_ns
 		self.ident = struct.pack("!H", random.getrandbits(16))
 		self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
 		self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
@@ -55,10 +55,10 @@ class Query:
 		try:
 			data, control, _, _ = self.socket.recvmsg(65535, 64)
 		except BlockingIOError:
-			return LOST if time.monotonic_ns() - self.sent_ns >= LOST_NS else None
+			return LOST if time.monotonic_ns() - self.sent_ns >= self.lost_ns else None
 		except OSError:
 			return REFUSED
-		return data if self._came_ns(control) - self.sent_ns < LOST_NS else LOST
+		return data if self._came_ns(control) - self.sent_ns < self.lost_ns else LOST
 
 	@staticmethod
 	def _came_ns(control):
@@ -152,14 +152,14 @@ class Steady:
 			self.lines, self.flushed_ns = [], now_ns
 
 
-def ask(server, wire):
-	query = Query(server, 0, wire)
+def ask(server, wire, within_s):
+	query = Query(server, 0, wire, within_s * 1_000_000_000)
 	while True:
 		answer = query.take()
 		if answer is not None:
 			query.close()
 			return answer
-		select.select([query.socket], [], [], LOST_NS / 1e9)
+		select.select([query.socket], [], [], within_s)
 
 
 def read_wires():
@@ -173,7 +173,7 @@ def main():
 	wires = read_wires()
 	if mode == "once":
 		for wire in wires:
-			answer = ask(server, wire)
+			answer = ask(server, wire, int(rest[0]))
 			print(answer if isinstance(answer, str) else answer[2:].hex())
 	else:
 		Steady(server, int(rest[0]), wires).run()

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 300 300
+# timeout: 600 600
 # alone
 """
 The real node itself, in each of its modes (kube-proxy by iptables and nftables, routed pods and a bridge): it comes up, CoreDNS answers pods, the DaemonSet of
@@ -61,8 +61,9 @@ def check_restarts(t, running):
 			name = "after-%d" % number
 			running.wait(lambda name=name: running.api.create(shell.tools_pod(name)), "the pod is created")
 			running.wait_ready("default", "pod/" + name)
-			assert dig(running, NAME, name) == ["10.96.0.1"], "a name of the cluster"
-			# A kubelet that starts takes every pod for unready until it has probed it: CoreDNS leaves its Service for a moment.
+			# A kubelet that starts takes every pod for unready until it has probed it: CoreDNS leaves its Service for a moment. And a
+			# new pod's questions go there until the agent is on its interface.
+			running.wait(lambda name=name: dig(running, NAME, name) == ["10.96.0.1"], "a name of the cluster")
 			running.wait(lambda name=name: dig(running, EXTERNAL, name) == [nodeconfig.EXTERNAL_ADDRESS], "an external name")
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 300 300
+# timeout: 600 600
 # alone
 """
 The agent as a DaemonSet on a real node, with kube-proxy's rules by iptables and nftables, routed pods (ptp) and a bridge. What pods are told: each name in the
