@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 180 180
+# timeout: 400 400
 """
 The manifests of deploy/kubernetes on a real API server: taken as they are by server-side apply, with nothing of them dropped; the
 role lets the agent do what it must and nothing else; the agent, started as the DaemonSet says with the service account's token and

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 120 300
+# timeout: 300 600
 # alone
 """
 A write to the real API server, and when a client in a pod first sees it: with the agent on its veth, and in a pod without,
