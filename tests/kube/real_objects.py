@@ -91,11 +91,11 @@ class Objects:
 			item.update({"nodeName": "node-%d" % rng.randrange(9), "zone": "zone-é", "targetRef": {"kind": "Pod", "name": "p", "namespace": "x"}})
 		return item
 
-	def endpoints(self, family, count, base):
+	def endpoints(self, family, count, base, style=None):
 		"""With hostnames, without, one hostname for many, or one that is the address name of its neighbour."""
 		rng = self.rng
 		room = min(63, NAME_MAX - 3 - len(base))
-		style = rng.choice(("address", "hostname", "hostname", "mixed", "shared", "clash"))
+		style = style or rng.choice(("address", "hostname", "hostname", "mixed", "shared", "clash"))
 		items = []
 		for number in range(count):
 			hostname = None
@@ -109,7 +109,7 @@ class Objects:
 			items.append(self.endpoint(family, hostname))
 		return items
 
-	def slice(self, namespace, service, family, count, ports=None, labels=None):
+	def slice(self, namespace, service, family, count, ports=None, labels=None, style=None):
 		rng = self.rng
 		metadata = {"namespace": namespace, "name": self.name((namespace, "slice"), 50), "labels": {SLICE: service} if labels is None else labels}
 		if rng.random() < 0.3:
@@ -117,7 +117,7 @@ class Objects:
 		if rng.random() < 0.2:
 			metadata["annotations"] = {"about": "\"}],\\ é \u2028" * rng.choice((1, 300))}
 		base = "%s.%s.svc.%s" % (service, namespace, self.zone)
-		item = {"kind": "EndpointSlice", "metadata": metadata, "addressType": family, "endpoints": self.endpoints(family, count, base),
+		item = {"kind": "EndpointSlice", "metadata": metadata, "addressType": family, "endpoints": self.endpoints(family, count, base, style),
 			"ports": self.ports(True) if ports is None else ports}
 		self.items.append(item)
 		return item
@@ -135,8 +135,8 @@ class Objects:
 	def families(self):
 		return self.rng.choice((("IPv4",), ("IPv4",), ("IPv6",), ("IPv4", "IPv6")))
 
-	def add_headless(self, namespace, count=None, families=None):
-		"""count: endpoints in one slice of each family."""
+	def add_headless(self, namespace, count=None, families=None, style=None):
+		"""count: endpoints in one slice of each family. style: of their names."""
 		rng = self.rng
 		spec = {"clusterIP": "None", "publishNotReadyAddresses": rng.random() < 0.2}
 		ports = self.ports()
@@ -146,7 +146,7 @@ class Objects:
 		own_ports = rng.choice((ports, ports, None, []))
 		for family in families or self.families():
 			for _ in range(1 if count else rng.choice((1, 1, 1, 2, 3))):
-				self.slice(namespace, name, family, count or rng.choice((0, 1, 1, 2, 3, 3, 5, 10, 20)), own_ports)
+				self.slice(namespace, name, family, count or rng.choice((0, 1, 1, 2, 3, 3, 5, 10, 20)), own_ports, style=style)
 		return name
 
 	def cluster_ip_spec(self, kind="ClusterIP"):
@@ -213,7 +213,7 @@ class Objects:
 	ODD = (odd_fqdn, odd_leading_zero, odd_unlabelled, odd_orphan, odd_twice, odd_many_addresses, odd_no_ports, odd_cluster_ip_slices)
 
 	def fill(self, namespaces, large):
-		"""large: (endpoints of each slice, families) of large services."""
+		"""large: (endpoints of each slice, families, how these are named: None: at random) of large services."""
 		for _ in range(namespaces):
 			namespace = self.name("namespaces", 63, LABEL_EDGE)
 			self.items.append(kubeapi.namespace(namespace))
@@ -224,8 +224,8 @@ class Objects:
 			self.add_external(namespace)
 			for odd in self.ODD:
 				odd(self, namespace)
-		for count, families in large:
-			self.add_headless(namespace, count, families)
+		for count, families, style in large:
+			self.add_headless(namespace, count, families, style)
 		return self
 
 
