@@ -165,14 +165,21 @@ static void a_path_in_the_servers_url_stays_in_front(void **state)
 static void a_refused_connection_names_server_and_cause(void **state)
 {
 	struct fixture *x = *state;
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	struct fetch f = {0};
 
-	server_stop(&x->server);
+	/* Nobody listens there, and nobody else can: a port that was left may be another's at once. */
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, len) | getsockname(fd, (struct sockaddr *)&a, &len), 0);
+	snprintf(x->url, sizeof(x->url), "http://127.0.0.1:%u", ntohs(a.sin_port));
+	kube_client_free(x->client);
+	make_client(x);
 	fetch_one(&f, x->loop, x->client, "/hello");
 	assert_int_equal(f.end, KUBE_END_CONNECT);
 	assert_non_null(strstr(f.error.text, x->url));
 	assert_non_null(strstr(f.error.text, "Connection refused"));
-	assert_true(server_start(&x->server, AF_INET, scripts, NULL));
+	close(fd);
 }
 
 static void a_head_that_does_not_come_in_time_ends_the_request(void **state)
@@ -195,7 +202,6 @@ static void on_late(void *ctx)
 {
 	struct fetch *f = ctx;
 
-	assert_int_equal(f->ends, 0);
 	kube_request_cancel(f->request);
 	loop_stop(f->loop, 0);
 }
@@ -203,15 +209,24 @@ static void on_late(void *ctx)
 static void the_body_has_all_the_time_it_wants(void **state)
 {
 	struct fixture *x = *state;
-	struct fetch f = {0};
 
-	/* Within this the head must be there, on a busy machine as well. */
-	kube_client_set_limits(x->client, 1000, 1000);
-	fetch_start(&f, x->loop, x->client, "/stall");
-	assert_non_null(loop_add_timer(x->loop, 1500, 0, on_late, &f));
-	fetch_run(x->loop);
-	assert_int_equal(f.heads, 1);
-	assert_int_equal(f.ends, 0);
+	/* Within the limit the head must be there: a longer one for a machine that is too busy for that. */
+	for (uint64_t limit_ms = 1000; limit_ms <= 16000; limit_ms *= 4) {
+		struct loop_handle *late;
+		struct fetch f = {0};
+		int pending = 1;
+
+		f.pending = &pending;
+		kube_client_set_limits(x->client, limit_ms, limit_ms);
+		fetch_start(&f, x->loop, x->client, "/stall");
+		late = loop_add_timer(x->loop, limit_ms + 500, 0, on_late, &f);
+		fetch_run(x->loop);
+		loop_remove(x->loop, late);
+		assert_int_equal(f.heads ? f.ends : 0, 0);
+		if (f.heads)
+			return;
+	}
+	fail_msg("no head within 16 s");
 }
 
 static void the_servers_address_may_be_ipv6(void **state)
@@ -257,6 +272,27 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
 	return real(node, service, hints, res);
 }
 
+static int own_threads; /* before there is a server */
+
+static int threads(void)
+{
+	DIR *d = opendir("/proc/self/task");
+	int n = -2; /* . and .. */
+
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* None is left but the server's: the resolver's has closed its descriptor and freed what it has. */
+static void await_resolver(void)
+{
+	sem_post(&resolver_go);
+	while (threads() > own_threads + 1)
+		usleep(1000);
+}
+
 static uint64_t now_ms(void)
 {
 	struct timespec ts;
@@ -294,10 +330,7 @@ static void a_name_that_hangs_stops_neither_the_loop_nor_the_end(void **state)
 	assert_true(now_ms() - begin < HANGS_S * 1000 / 2);
 	assert_int_equal(atomic_load(&resolving), 1);
 	assert_int_equal(f.ends, 0);
-	sem_post(&resolver_go);
-	while (atomic_load(&resolving))
-		usleep(1000);
-	usleep(50000); /* its thread frees what it has; nothing depends on it but the leak checker */
+	await_resolver();
 }
 
 static void a_name_that_hangs_ends_with_the_limit_for_connecting(void **state)
@@ -313,10 +346,7 @@ static void a_name_that_hangs_ends_with_the_limit_for_connecting(void **state)
 	fetch_one(&f, x->loop, x->client, "/hello");
 	assert_int_equal(f.end, KUBE_END_CONNECT);
 	assert_non_null(strstr(f.error.text, "timed out"));
-	sem_post(&resolver_go);
-	while (atomic_load(&resolving))
-		usleep(1000);
-	usleep(50000);
+	await_resolver();
 }
 
 static void a_name_that_does_not_resolve_is_told(void **state)
@@ -426,5 +456,6 @@ int main(void)
 
 	/* Not this machine's proxy. */
 	setenv("no_proxy", "*", 1);
+	own_threads = threads();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
