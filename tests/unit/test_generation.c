@@ -671,18 +671,23 @@ static void jiffies_go_on(void **state)
 {
 	struct generation *g, *other;
 	uint64_t first, second;
+	double start, spent;
 
 	(void)state;
 	kernel_env_need();
 	g = new_generation(small);
+	start = seconds();
 	assert_ok(generation_read_jiffies(g, &first));
 	assert_true(first > 0);
-	nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
 	assert_ok(generation_publish(g, &error));
 	assert_ok(generation_open(env.dir, &other, &error));
-	assert_ok(generation_read_jiffies(other, &second));
-	/* 100 to 1,000 a second. */
-	assert_in_range(second - first, 4, 5000);
+	do {
+		nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+		assert_ok(generation_read_jiffies(other, &second));
+		spent = seconds() - start;
+	} while (second - first < 4 && spent < 30);
+	/* 100 to 1,000 a second; some at once, where a virtual machine's CPU stood still before. */
+	assert_in_range(second - first, 4, (uint64_t)(spent * 1000) + 5000);
 	generation_free(other);
 	remove_all(g);
 }

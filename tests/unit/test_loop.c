@@ -81,11 +81,12 @@ static void a_periodic_timer_fires_until_the_loop_is_stopped(void **state)
 	loop_free(f.loop);
 }
 
-static void count(void *ctx)
+static void count_and_stop(void *ctx)
 {
 	struct fixture *f = ctx;
 
 	f->calls++;
+	loop_stop(f->loop, 1);
 }
 
 static void a_timer_is_disarmed_and_armed_again(void **state)
@@ -93,14 +94,14 @@ static void a_timer_is_disarmed_and_armed_again(void **state)
 	struct fixture f = {.loop = loop_new()};
 
 	(void)state;
-	f.timer = loop_add_timer(f.loop, 5, 0, count, &f);
+	f.timer = loop_add_timer(f.loop, 5, 0, count_and_stop, &f);
 	assert_int_equal(loop_set_timer(f.timer, 0, 0), 0);
 	assert_non_null(loop_add_timer(f.loop, 20, 0, stop, &f));
 	assert_int_equal(loop_run(f.loop), 7);
 	assert_int_equal(f.calls, 0);
+	/* No other timer beside it: which of two comes first that are both due is not told. */
 	assert_int_equal(loop_set_timer(f.timer, 1, 0), 0);
-	assert_non_null(loop_add_timer(f.loop, 20, 0, stop, &f));
-	assert_int_equal(loop_run(f.loop), 7);
+	assert_int_equal(loop_run(f.loop), 1);
 	assert_int_equal(f.calls, 1);
 	loop_free(f.loop);
 }
