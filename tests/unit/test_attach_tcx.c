@@ -126,7 +126,7 @@ static void without_patience_links_lose_their_pins_and_go_by_themselves(void **s
 	assert_ok(attach_remove_all(env.links, 0, take_removed, &r, &error));
 	assert_int_equal(r.count, 2);
 	assert_false(pin_exists(at.va) || pin_exists(at.vb));
-	for (int i = 0; i < 2000 && tcx_programs(at.va, ids) + tcx_programs(at.vb, ids); i++)
+	for (int i = 0; i < 12000 && tcx_programs(at.va, ids) + tcx_programs(at.vb, ids); i++)
 		nanosleep(&pause, NULL);
 	assert_int_equal(tcx_programs(at.va, ids) + tcx_programs(at.vb, ids), 0);
 	end();

@@ -595,14 +595,20 @@ static void srv_is_cut_to_a_message_and_glue_goes_first(void **state)
 	assert_int_equal(f.sets, 5002);
 }
 
+/* The least of some: on a virtual machine the time in which another has the processor counts as well. */
 static double seconds_for(size_t count)
 {
-	struct first_set f = build_many(count);
+	double least = 1e9;
 
-	/* The service's name, its port's name, and one for each endpoint. */
-	assert_int_equal(f.sets, count + 2);
-	assert_int_equal(f.addresses, 3 * count);
-	return f.seconds;
+	for (int i = 0; i < 5; i++) {
+		struct first_set f = build_many(count);
+
+		/* The service's name, its port's name, and one for each endpoint. */
+		assert_int_equal(f.sets, count + 2);
+		assert_int_equal(f.addresses, 3 * count);
+		least = f.seconds < least ? f.seconds : least;
+	}
+	return least;
 }
 
 static void work_is_linear_in_the_endpoints(void **state)
