@@ -18,7 +18,8 @@
 
 #define READER_BATCH 32
 #define READER_MESSAGE_MAX 8192
-#define READER_WAIT_US 500000
+/* On a busy machine the kernel's own thread that hands packets on waits for a CPU like others. */
+#define READER_WAIT_S 5
 #define READER_BUFFER_LEN (32 << 20)
 
 struct reader {
@@ -88,7 +89,7 @@ static uint64_t reader_checksum_errors(void)
  * device: CHECKSUM_PARTIAL) the answer's is not looked at, and what comes is checked here. */
 static int reader_socket(bool is_without_checksum)
 {
-	struct timeval wait = {.tv_usec = READER_WAIT_US};
+	struct timeval wait = {.tv_sec = READER_WAIT_S};
 	int length = READER_BUFFER_LEN, one = 1;
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
@@ -171,7 +172,7 @@ static int batch_receive(struct reader *r, struct reader_batch *b, int fd, unsig
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
-			break; /* nothing within READER_WAIT_US */
+			break; /* nothing within READER_WAIT_S */
 		for (int i = 0; i < got; i++) {
 			if (!batch_take(r, b, r->received[i], headers[i].msg_len))
 				continue;
