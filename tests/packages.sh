@@ -76,12 +76,20 @@ apt() {
 
 # One line for each package as it is unpacked; everything when it fails.
 log=$(mktemp)
+waited=0
 show() {
     tee "$log" | sed -n -u -e 's/^Unpacking \([^ ]*\).*/  unpacking \1/p' \
         -e 's/^Need to get \(.*\) of archives.*/  fetching \1/p'
 }
 run_apt() {
     { apt "$@" 2>&1 || echo "apt-get failed"; } | show
+    # For the lock of the lists apt-get does not wait, whatever DPkg::Lock::Timeout says.
+    if [ "$waited" -lt 120 ] && grep -q '^E: Could not get lock ' "$log"; then
+        waited=$((waited + 1))
+        sleep 1
+        run_apt "$@"
+        return
+    fi
     if grep -q '^apt-get failed$' "$log"; then
         cat "$log" >&2
         rm -f "$log"
