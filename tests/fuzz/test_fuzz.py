@@ -65,7 +65,7 @@ def fuzz(tap_, target):
     for folder in (crashes, grown):
         folder.mkdir(parents=True, exist_ok=True)
     words = ROOT / "tests/fuzz" / (target + ".dict")
-    command = [program, "-max_total_time=%d" % SECONDS, "-max_len=%d" % MAX_LEN[target], "-timeout=10", "-rss_limit_mb=1024",
+    command = [program, "-max_total_time=%d" % SECONDS, "-max_len=%d" % MAX_LEN[target], "-timeout=60", "-rss_limit_mb=1024",
                "-print_final_stats=1", "-artifact_prefix=%s/" % crashes, *(["-dict=%s" % words] if words.exists() else []), grown, corpus(target)]
     status, said = run(command, SECONDS + 90)
     found = re.findall(r"Test unit written to (\S+)", said)
