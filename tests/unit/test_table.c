@@ -9,8 +9,10 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "kernel/table.h"
@@ -642,6 +644,69 @@ static void advance_grace(struct live *l, struct table_batch **waiting)
 	__atomic_store_n(&l->epoch, l->epoch + 1, __ATOMIC_RELEASE);
 }
 
+/* What was in the arena when the index was about to be written. */
+static struct {
+	void *buckets;
+	size_t buckets_len, arena_len;
+	const uint8_t *arena;
+	uint8_t *copy;
+	int stores;
+} at_store;
+
+static void on_store(int signo, siginfo_t *info, void *ctx)
+{
+	uintptr_t off = (uintptr_t)info->si_addr - (uintptr_t)at_store.buckets;
+
+	(void)ctx;
+	if (off >= at_store.buckets_len || mprotect(at_store.buckets, at_store.buckets_len, PROT_READ | PROT_WRITE)) {
+		(void)signal(signo, SIG_DFL);
+		return;
+	}
+	memcpy(at_store.copy, at_store.arena, at_store.arena_len);
+	at_store.stores++;
+}
+
+/* A reader beside the writer may come between or not; the write of an entry itself does. */
+static void a_blob_is_whole_before_its_entry_is_set(void **state)
+{
+	const struct sigaction act = {.sa_sigaction = on_store, .sa_flags = SA_SIGINFO};
+	struct sigaction former;
+	struct memory m;
+	void *buckets;
+
+	(void)state;
+	memory_init(&m, 256, 1);
+	table_free(m.table);
+	buckets = m.mem.buckets;
+	at_store.buckets_len = (size_t)256 * NODENS_BUCKET_LEN;
+	at_store.buckets = mmap(NULL, at_store.buckets_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(at_store.buckets != MAP_FAILED);
+	at_store.arena_len = STRIDE;
+	at_store.arena = m.mem.arena;
+	at_store.copy = malloc(STRIDE);
+	assert_non_null(at_store.copy);
+	m.mem.buckets = at_store.buckets;
+	m.table = table_new(&m.mem);
+	assert_non_null(m.table);
+	assert_int_equal(sigaction(SIGSEGV, &act, &former), 0);
+	for (uint32_t version = 1; version <= 4; version++) {
+		const struct nodens_name *b;
+
+		at_store.stores = 0;
+		assert_int_equal(mprotect(at_store.buckets, at_store.buckets_len, PROT_READ), 0);
+		assert_int_equal(put(&m, 1, version, 3 * version), 1);
+		assert_int_equal(at_store.stores, 1);
+		b = find(&m, 1);
+		assert_non_null(b);
+		assert_memory_equal(at_store.copy + ((const uint8_t *)b - at_store.arena), b, b->blob_len);
+	}
+	assert_int_equal(sigaction(SIGSEGV, &former, NULL), 0);
+	m.mem.buckets = buckets;
+	memory_done(&m);
+	free(at_store.copy);
+	munmap(at_store.buckets, at_store.buckets_len);
+}
+
 /* A busy machine may let one of the two wait as long as it likes. */
 static bool has_seen_enough(struct live *l, uint64_t updates)
 {
@@ -664,6 +729,8 @@ static void a_reader_never_sees_half_a_blob(void **state)
 	end = seconds() + 1.5;
 	far = end + 60;
 	for (uint32_t version = 2; seconds() < (has_seen_enough(&l, updates) ? end : far); version++) {
+		if (__atomic_load_n(&l.torn, __ATOMIC_RELAXED))
+			break;
 		uint32_t number = version * 2654435761U >> 26;
 		int err = put(&l.m, number, version, LIVE_RECORDS - version % 3);
 
@@ -861,6 +928,7 @@ int main(void)
 		cmocka_unit_test(a_long_random_run_agrees_with_a_model),
 		cmocka_unit_test(loads_150_000_names),
 		cmocka_unit_test(loads_a_million_names),
+		cmocka_unit_test(a_blob_is_whole_before_its_entry_is_set),
 		cmocka_unit_test(a_reader_never_sees_half_a_blob),
 		cmocka_unit_test(copies_are_those_of_all_live_names),
 		cmocka_unit_test(damaged_entries_are_left_out_and_told),
