@@ -701,7 +701,7 @@ def check_stale(tap_):
 
         # On a busy machine a beat may be late.
         node.wait_until(lambda: verdict() == "answered", "the gate open")
-        os.kill(stopped.process.pid, signal.SIGSTOP)
+        stopped.freeze()
         node.wait_until(lambda: verdict() == "stale", "the gate shut")
         before = frame()
         assert stopped.ask(before)[1:] == (bpf.TC_ACT_UNSPEC, before)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 300 900
+# timeout: 600 900
 """
 Random questions about random clusters, each through TC, XDP, or XDP where no frame has room at its end, each answer checked in full: frame, header, question, records against the oracle's,
 OPT, sizes; each is parsed by dnspython. SEED=n repeats a run, ANSWERS=n asks for another number of answers.
