@@ -57,7 +57,7 @@ class Request:
 		self.path = split.path
 		self.query = {name: values[-1] for name, values in parse_qs(split.query, keep_blank_values=True).items()}
 		self.connection = connection
-		self.time = time.monotonic()
+		self.time = connection.api.clock()
 		self.resource, self.namespace = self._resource()
 		self.status = None
 		self.ended = threading.Event()
@@ -245,9 +245,11 @@ class Connection:
 		if not self.octet_s:
 			self.socket.sendall(octets)
 			return
+		began = time.monotonic()
 		for i in range(len(octets)):
 			self.socket.sendall(octets[i : i + 1])
-			time.sleep(self.octet_s)
+			# By the time all of it shall take: on a busy machine each sleep is much longer than asked for.
+			time.sleep(max(0.0, began + (i + 1) * self.octet_s - time.monotonic()))
 
 
 class Exchange:
@@ -561,7 +563,7 @@ class Stream:
 			until, act = self._orders.pop(0) if self._orders else (self.store.version, None)
 			self._is_busy = act is not None
 			pairs = self._take_events(until)
-			if not act and not pairs and not self._is_bookmark_due() and time.monotonic() < self._ends:
+			if not act and not pairs and not self._is_bookmark_due() and self.api.clock() < self._ends:
 				self.api.changed.wait(TICK_S)
 				return
 		for kind, item in pairs:
@@ -570,7 +572,7 @@ class Stream:
 			act()
 			self._is_busy = False
 		self._send_bookmark()
-		if time.monotonic() >= self._ends and not self.is_muted:
+		if self.api.clock() >= self._ends and not self.is_muted:
 			self._finish()
 
 	def _take_events(self, until):
@@ -581,13 +583,13 @@ class Stream:
 		return pairs
 
 	def _is_bookmark_due(self):
-		now = time.monotonic()
+		now = self.api.clock()
 		return self._has_bookmarks and not self.is_muted and (now >= self._next_bookmark or bool(self._bookmarks) and now >= self._bookmarks[0])
 
 	def _send_bookmark(self):
 		if not self._is_bookmark_due():
 			return
-		now = time.monotonic()
+		now = self.api.clock()
 		self._bookmarks = [when for when in self._bookmarks if now < when]
 		if now >= self._next_bookmark:
 			self._next_bookmark = now + self.api.bookmark_s
@@ -600,10 +602,12 @@ class Stream:
 
 
 class FakeApi:
-	def __init__(self, objects=(), host="127.0.0.1", token=None, pki=None, bookmark_s=60, streaming="on", store=None):
+	def __init__(self, objects=(), host="127.0.0.1", token=None, pki=None, bookmark_s=60, streaming="on", store=None, clock=time.monotonic):
 		"""token: None lets everybody in. pki: a Pki for https. streaming: "on", "off" (422) or "ignored" (a server that does not know
-		sendInitialEvents). bookmark_s: None: one that has none where nothing changes. host: an address of this network namespace."""
+		sendInitialEvents). bookmark_s: None: one that has none where nothing changes. host: an address of this network namespace.
+		clock: what watches go by, for their bookmarks and ends."""
 		self.store = store or Store(objects)
+		self.clock = clock
 		self.changed = self.store.changed
 		self.host, self.bookmark_s, self.streaming = host, bookmark_s, streaming
 		self.tokens = None if token is None else {token}
