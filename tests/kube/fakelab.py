@@ -5,6 +5,7 @@ what the tests test_fake_*.py have in common.
 """
 
 import collections
+import itertools
 import json
 import os
 import re
@@ -31,7 +32,8 @@ LOST = "lost"
 PAUSE_S = 0.004
 TOKEN = "the-right-token"
 AT_A_TIME = 8  # scenarios
-SOON_S = 20  # what is expected at once; only a machine that is very busy needs more than a part of a second
+LOGS = itertools.count()  # not by id(lab): the next one may stand where the last one did
+SOON_S = 60  # what is expected at once; only a machine that is very busy needs more than a part of a second
 
 controller_labels = {"endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"}
 headless_label = {"service.kubernetes.io/headless": ""}
@@ -106,7 +108,7 @@ class KubeLab(Lab):
 		self.kubeconfig = node.Node.scratch.path / "kubeconfig"
 		if api is not None:
 			self.kubeconfig.write_text(kubeconfig_text(api.url, user, api.pki.ca if api.pki else None), encoding="ascii")
-		self.log_path = node.Node.scratch.path / ("agent-%d.log" % id(self))
+		self.log_path = node.Node.scratch.path / ("agent-%d.log" % next(LOGS))
 
 	def _start(self):
 		for mtu in self.mtus:
@@ -262,6 +264,20 @@ def wait_requests(api, mark, predicate, count=1, within_s=SOON_S):
 def wait_watches(api, count, within_s=SOON_S):
 	"""So many watches run and are not about to be taken up again."""
 	node.wait_until(lambda: len(api.watches()) == count, "%d running watches, not %d" % (count, len(api.watches())), within_s)
+
+
+def wait_counted(lab, api):
+	"""The counts in status are of all that was told: they are written behind the answers."""
+	def is_there():
+		counts, version = lab.counts(), str(api.store.version)
+		return counts.get("slice_version") == version == counts.get("service_version")
+	node.wait_until(is_there, "bookmarks of version %d in status" % api.store.version)
+
+
+def wait_signs(api):
+	"""Each running watch has had a bookmark that was sent behind the call."""
+	had = [(stream, stream.bookmarks) for stream in api.watches()]
+	node.wait_until(lambda: all(stream.bookmarks >= count + 2 for stream, count in had), "bookmarks")
 
 
 def mute_one(api, resource):

@@ -72,6 +72,7 @@ def test_fault(tap_, lab, api, name):
 	with tap_.case("%s: old answers meanwhile, then the new ones; %s" % (name, how)), Asking(lab) as asking:
 		wait_watches(api, 2)
 		lab.wait_answer("gone", ("10.1.3.1",))
+		fakelab.wait_counted(lab, api)
 		stream, = api.watches(SLICES)
 		mark, before, told = api.mark(), lab.counts(), last_told(api, SLICES)
 		fault(stream)
@@ -82,6 +83,7 @@ def test_fault(tap_, lab, api, name):
 		lab.wait_answer("gone", UPSTREAM)
 		asking.check_only(STAY)
 		check_requests(api, mark, how, told)
+		fakelab.wait_counted(lab, api)
 		up = moved(before, lab.counts())
 		check_counts(up, how, counted)
 		tap_.note("%s: %s" % (name, {key: value for key, value in up.items() if not key.endswith("_ms") and key != "octets"}))
@@ -125,10 +127,10 @@ def test_ignored(tap_, lab, api):
 		assert not api.since(mark) and "malformed" not in moved(before, lab.counts()), (api.since(mark), lab.counts())
 
 
-def change(lab, api):
+def change(lab, api, within_s=fakelab.SOON_S):
 	new = tuple(sorted(addresses(next(THIRDS))))
 	api.store.put(slice_with("flip", *new))
-	lab.wait_answer("flip", new)
+	lab.wait_answer("flip", new, within_s)
 
 
 # Objects that can be named and not understood.
@@ -149,7 +151,7 @@ def test_broken(tap_, lab, api):
 			item["metadata"] = {**item["metadata"], "resourceVersion": str(api.store.touch())}
 			stream.send(event_line("MODIFIED", item))
 			lab.wait_answer("flip", UPSTREAM)
-			assert lab.lines("lab/flip-s0"), "a warning that names it:\n" + lab.log_tail()
+			node.wait_until(lambda: lab.lines("lab/flip-s0"), "a warning that names it:\n" + lab.log_tail())
 			change(lab, api)
 			asking.check_only(STAY)
 			assert not api.since(mark), "nothing is asked for again: %s" % api.since(mark)
@@ -222,6 +224,7 @@ def test_endless_line(tap_, lab, api):
 		change(lab, api)
 		asking.check_only(STAY)
 		assert grown < 64 << 10, "%d KiB" % grown
+		fakelab.wait_counted(lab, api)
 		assert moved(counts, lab.counts()).get("malformed") == 1, lab.counts()
 
 
@@ -237,7 +240,7 @@ def test_endless_lines(tap_):
 			asking.check_only(STAY)
 			tap_.note("told after %d attempts" % rule.hits)
 			rule.end()
-			change(lab, api)
+			change(lab, api, 60)  # it waits up to 30 s before the next attempt
 			asking.check_only(STAY)
 
 
@@ -264,6 +267,7 @@ def test_no_line_each(tap_, lab, api):
 	"""Of state changes the log tells, not of each retry: ends that are no fault are not told at all."""
 	with tap_.case("10 clean ends leave no warning and no error in the log, and nothing that is counted"):
 		wait_watches(api, 2)
+		fakelab.wait_counted(lab, api)
 		before, counts = len(lab.lines("level=warn") + lab.lines("level=error")), lab.counts()
 		for _ in range(10):
 			wait_watches(api, 2)
