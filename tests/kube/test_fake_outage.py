@@ -28,6 +28,7 @@ CANNOT_READ, CAN_READ = "the source cannot be read", "the source can be read aga
 TOO_OLD, CURRENT = "the records may be too old", "the records are current again"
 API_STALE_S = 6
 STALE_FLAGS = ["--api-stale-after", "%ds" % API_STALE_S]
+LONG_ENOUGH = ["--stale-after", "60s"]  # for another agent to take over, also on a machine that is very busy
 SLACK_S = 3
 LATE_S = 10  # on a busy machine
 REFUSED_S = 10  # how long 401 and 403 are borne
@@ -81,7 +82,8 @@ def refused(tap_):
 			api.store.delete(slice_with("gone", "10.1.3.1"))
 			during(2)
 			node.wait_until(lambda: moved(before, lab.counts()).get("connect", 0) >= 4, "some attempts")
-			assert lab.ask("flip") != NEW and lab.status()["source_error"], lab.status()["source_error"]
+			node.wait_until(lambda: lab.status()["source_error"], "the trouble in status: it has lasted a second")
+			assert lab.ask("flip") != NEW
 			api.listen()
 			lab.wait_answer("flip", NEW, 20)
 			lab.wait_answer("gone", UPSTREAM, 20)
@@ -105,12 +107,15 @@ def backoff(tap_):
 			mark = api.mark()
 			rule = api.on(fakeapi.any_request, fakeapi.respond(503))
 			api.cut_all()
+			until = time.monotonic() + 6
 			during(6)
 			for resource in (SERVICES, SLICES):
-				times = [request.time for request in api.since(mark, fakeapi.of(resource))]
+				asked = fakelab.wait_requests(api, mark, fakeapi.of(resource), 3)
+				times = [request.time for request in asked if request.time < until]
 				tap_.note("%s: %d attempts, at %s s" % (resource.plural, len(times), ", ".join("%.2f" % (when - times[0]) for when in times)))
-				assert 3 <= len(times) <= 25, "%d attempts in 6 s" % len(times)
-				assert sum(when - times[0] < 3 for when in times) >= sum(when - times[0] >= 3 for when in times), times
+				# At most: whoever had no CPU for a while has asked later, and in all less often.
+				assert len(times) <= 25, "%d attempts in 6 s" % len(times)
+				assert sum(when - times[0] >= 3 for when in times) <= 10, times
 			rule.end()
 			change(lab, api)
 			asking.check_only(STAY)
@@ -128,9 +133,9 @@ def throttled(tap_):
 			api.cut_all()
 			during(3)
 			for resource in (SERVICES, SLICES):
-				times = [request.time for request in api.since(mark, fakeapi.of(resource))]
+				times = [request.time for request in fakelab.wait_requests(api, mark, fakeapi.of(resource), 2)]
 				gaps = [after - before for before, after in zip(times, times[1:])]
-				assert gaps and min(gaps) >= 1, gaps
+				assert min(gaps) >= 1, gaps
 			rule.end()
 			change(lab, api)
 			asking.check_only(STAY)
@@ -176,14 +181,16 @@ def frozen(tap_):
 		with tap_.case("frozen: answers until --api-stale-after, then everything is passed on; answered again when it goes on"):
 			wait_watches(api, 2)
 			asking.wait_for(STAY)
+			last_sign = time.monotonic()  # or later
+			fakelab.wait_signs(api)
 			silent = time.monotonic()
 			api.freeze()
 			passed = asking.wait_for(UPSTREAM, within_s=API_STALE_S + LATE_S)
 			tap_.note("passed on after %.2f s" % (passed - silent))
-			assert API_STALE_S - SLACK_S <= passed - silent <= API_STALE_S + LATE_S, passed - silent
+			assert API_STALE_S - SLACK_S <= passed - last_sign and passed - silent <= API_STALE_S + LATE_S, (passed - last_sign, passed - silent)
 			asking.check_only(STAY, end=passed)
-			status = lab.status()
-			assert status["gate"] == "closed" and status["gate_reason"], status
+			node.wait_until(lambda: lab.status()["gate"] == "closed", "a closed gate in status")
+			assert lab.status()["gate_reason"], lab.status()
 			api.thaw()
 			back = asking.wait_for(STAY)
 			during(0.5)
@@ -201,6 +208,7 @@ def one_watch_silent(tap_):
 			asking.wait_for(STAY)
 			rule = api.on(lists_of_slices, fakeapi.silence)  # so that it stays so
 			silent = time.monotonic()
+			fakelab.wait_signs(api)
 			muted = mute_one(api, SLICES)
 			passed = asking.wait_for(UPSTREAM, within_s=API_STALE_S + LATE_S)
 			assert passed - silent >= API_STALE_S - SLACK_S, passed - silent
@@ -237,8 +245,9 @@ def quiet(tap_):
 			wait_watches(api, 2)
 			mark = api.mark()
 			during(40)
-			asked = api.since(mark, fakeapi.probes)
-			assert not api.since(mark, fakeapi.lists) and min(sum(request.resource is of for request in asked) for of in (SERVICES, SLICES)) >= 3, api.since(mark)
+			for resource in (SERVICES, SLICES):
+				fakelab.wait_requests(api, mark, fakeapi.both(fakeapi.of(resource), fakeapi.probes), 3)
+			assert not api.since(mark, fakeapi.lists), api.since(mark)
 			assert not lab.lines(TOO_OLD) and not any(lab.counts()["errors"].values()), lab.log_tail()
 			change(lab, api)
 			asking.check_only(STAY)
@@ -254,8 +263,10 @@ def ends_at_once(tap_):
 			for stream in api.watches():
 				stream.end()
 			during(5)
-			tap_.note("%d requests" % len(api.since(mark)))
-			assert 4 <= len(api.since(mark)) <= 40, len(api.since(mark))
+			count = len(api.since(mark))
+			tap_.note("%d requests" % count)
+			assert count <= 40, count
+			fakelab.wait_requests(api, mark, fakeapi.any_request, 4)
 			rule.end()
 			change(lab, api)
 			asking.check_only(STAY)
@@ -270,6 +281,7 @@ def dribble(tap_):
 			asking.wait_for(STAY)
 			rule = api.on(lists_of_slices, fakeapi.silence)
 			began = time.monotonic()
+			fakelab.wait_signs(api)
 			stream = mute_one(api, SLICES)
 			stream.slow_down(0.02)
 			stream.send(b'{"type":"MODIFIED","object":{"metadata":{"name":"' + b"x" * 2000)
@@ -297,16 +309,29 @@ def no_bookmarks(tap_):
 # ---- refused by the server ----
 
 
+def once_and_for(seconds):
+	"""What is asked until then, and the first request for each resource."""
+	until, seen = time.monotonic() + seconds, set()
+
+	def matches(request):
+		is_first = request.resource not in seen
+		seen.add(request.resource)
+		return is_first or time.monotonic() < until
+	return matches
+
+
 def forbidden(tap_):
 	with make_api(bookmark_s=0.3) as api, KubeLab(api) as lab, Asking(lab) as asking:
 		for code in (403, 401):
 			with tap_.case("%d for 3 s, as right after a server's restart: old answers, nothing is doubted" % code):
 				wait_watches(api, 2)
-				rule = api.on(fakeapi.any_request, fakeapi.respond(code))
+				# Ends by itself: 10 s of it are too long, however late we are.
+				rule = api.on(once_and_for(3), fakeapi.respond(code))
 				api.cut_all()
 				during(3)
-				rule.end()
+				node.wait_until(lambda r=rule: r.hits >= 2, "a refusal of each")
 				wait_watches(api, 2, 30)
+				rule.end()
 				api.store.put(slice_with("flip", "10.1.2.%d" % (code % 250)))
 				lab.wait_answer("flip", ("10.1.2.%d" % (code % 250),))
 				asking.check_only(STAY)
@@ -345,7 +370,8 @@ def forbidden_long(tap_):
 			node.wait_until(lambda: lab.status()["gate"] == "closed", "a closed gate in status")
 			assert "401" in lab.status()["gate_reason"] + lab.status()["source_error"], lab.status()
 			api.tokens = {TOKEN}
-			back = asking.wait_for(STAY, within_s=40)
+			back = asking.wait_for(STAY, within_s=60)  # it waits up to 30 s before the next attempt
+			node.wait_until(lambda: lab.lines(CURRENT), "the line")
 			during(0.5)
 			asking.check_only(STAY, begin=back)
 			check_told_once(lab, TOO_OLD, CURRENT)
@@ -395,7 +421,7 @@ def restored(tap_):
 
 def restored_meanwhile(tap_):
 	"""The agent was gone as well: the one before answers as long as it may, then nobody does until the old version is given up."""
-	with make_api(bookmark_s=0.3) as api, KubeLab(api, ["--stale-after", "5s"]) as lab, Asking(lab) as asking:
+	with make_api(bookmark_s=0.3) as api, KubeLab(api, ["--stale-after", "10s"]) as lab, Asking(lab) as asking:
 		with tap_.case("an agent that starts to a server of older versions: nothing of it is answered for 30 s, then its state"):
 			wait_watches(api, 2)
 			api.store.touch(5000)
@@ -405,7 +431,7 @@ def restored_meanwhile(tap_):
 			lab.is_ready = False
 			began = time.monotonic()
 			lab.restart()
-			passed = asking.wait_for(UPSTREAM)
+			passed = asking.wait_for(UPSTREAM, within_s=10 + fakelab.SOON_S)
 			asking.check_only(STAY, begin=began, end=passed)
 			taken = asking.wait_for(("10.1.1.99",), within_s=UNKNOWN_VERSION_S + 30)
 			tap_.note("passed on after %.1f s, the server's state taken after %.1f s" % (passed - began, taken - began))
@@ -484,7 +510,7 @@ def watch_from_future(tap_):
 			behind_by.touch(ahead - behind_by.version)
 			change(lab, api)
 			asking.check_only(STAY)
-			assert not lab.lines(TOO_OLD)
+			assert not lab.lines(TOO_OLD) and not api.since(mark, fakeapi.lists), api.since(mark)
 			versions_never_go_back(api)
 
 
@@ -513,7 +539,7 @@ def sigterm(tap_):
 
 
 def restart_agent(tap_):
-	with make_api(bookmark_s=0.3) as api, KubeLab(api) as lab, Asking(lab) as asking:
+	with make_api(bookmark_s=0.3) as api, KubeLab(api, LONG_ENOUGH) as lab, Asking(lab) as asking:
 		with tap_.case("an agent that comes back asks for nothing older than what the one before had, and answers go on"):
 			wait_watches(api, 2)
 			version = api.store.touch(500)
@@ -561,7 +587,7 @@ def restart_agent(tap_):
 
 
 def second_agent(tap_):
-	with make_api() as api, KubeLab(api, environment={"POD_NAME": "nodens-x7k2p"}) as lab, Asking(lab) as asking:
+	with make_api() as api, KubeLab(api, LONG_ENOUGH, environment={"POD_NAME": "nodens-x7k2p"}) as lab, Asking(lab) as asking:
 		with tap_.case("a second agent waits, asks the server nothing, says who holds the lock, and its pod is alive and not ready"):
 			wait_watches(api, 2)
 			mark = api.mark()
@@ -570,8 +596,8 @@ def second_agent(tap_):
 				try:
 					def text():
 						return Path(log.name).read_text(encoding="utf-8")
-					node.wait_until(lambda: "lock" in text() or "waiting" in text(), "a line about the lock")
-					assert "pid=%d " % lab.process.pid in text() and "pod=nodens-x7k2p" in text(), text()
+					node.wait_until(lambda: "pid=%d " % lab.process.pid in text(), "a line about who holds the lock")
+					assert "pod=nodens-x7k2p" in text(), text()
 					assert not api.since(mark) and second.poll() is None, api.since(mark)
 					probes = [subprocess.run([node.binary(), "status", *ready, "--bpffs", str(lab.dir)], env={**os.environ, "POD_NAME": pod},
 						stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
