@@ -26,6 +26,13 @@ SYNC_WITHIN_S = 20  # of nodens records
 LATE_S = 15  # on a busy machine
 
 
+def monotonic_of(real_s):
+	"""A time of the real clock by the monotonic one: of several looks at both the one that was least interrupted."""
+	looks = [(time.monotonic(), time.time(), time.monotonic()) for _ in range(20)]
+	began, now, _ = min(looks, key=lambda look: look[2] - look[0])
+	return real_s + began - now
+
+
 def unsynced(tap_):
 	"""Killed, started, killed, started while the server is gone: nothing is lost by it but time."""
 	with make_api(bookmark_s=0.3) as api, KubeLab(api, ["--stale-after", "%ds" % STALE_S]) as lab, Asking(lab) as asking:
@@ -45,7 +52,7 @@ def unsynced(tap_):
 			assert not lab.is_said_ready()
 			asking.check_only(STAY, begin=killed)
 		with tap_.case("its heartbeat is not kept up: passed on when --stale-after is over"):
-			deadline = time.monotonic() - (time.time() - status["heartbeat_ms"] / 1000) + STALE_S
+			deadline = monotonic_of(status["heartbeat_ms"] / 1000) + STALE_S
 			assert deadline <= killed + STALE_S + TICKS_S, "a beat after the end: %s" % (deadline - killed)
 			passed = asking.wait_for(UPSTREAM)
 			time.sleep(0.3)

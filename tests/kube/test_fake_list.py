@@ -252,8 +252,8 @@ def test_half_synced(tap_):
 			node.wait_until(lambda: len(asking.results) > begin + 100, "100 questions")
 			assert {answer for _, _, answer in asking.results} == {UPSTREAM}
 			assert not lab.is_said_ready()
-			status = lab.status()
-			assert status["gate"] == "not-synced" and api.url in status["gate_reason"], (status["gate"], status["gate_reason"])
+			node.wait_until(lambda: lab.status()["gate"] == "not-synced", "the gate in status")
+			assert api.url in lab.status()["gate_reason"], lab.status()["gate_reason"]
 			rule.end()
 			api.cut_all()
 			asking.wait_for(STAY)

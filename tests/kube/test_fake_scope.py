@@ -80,7 +80,7 @@ def test_both_synced(tap_):
 			rule = api.on(lambda request: request.selectors == selectors, fakeapi.silence)
 			with KubeLab(api, HEADLESS, is_ready=False) as lab, Asking(lab, "mixed") as asking, \
 					tap_.case("headless: without %s slices nothing is answered" % name):
-				node.wait_until(lambda: len(api.watches()) == len(api.requests) - 1 >= 2, "the other watches")
+				wait_watches(api, 3)  # the other ones
 				begin = len(asking.results)
 				node.wait_until(lambda: len(asking.results) > begin + 60, "60 questions")
 				assert asking.answers("mixed") == {UPSTREAM}, asking.answers("mixed")

@@ -65,7 +65,7 @@ def ask_at(lab, address, port=53):
 	with podnet.inside(lab.pod):
 		s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
 	with s:
-		s.settimeout(5.0)
+		s.settimeout(podnet.ANSWER_WITHIN_S)
 		s.connect((address, port))
 		s.send(Question(full("stay"), ident=next(IDENTS) & 0xFFFF).wire())
 		try:
@@ -204,11 +204,14 @@ def test_intruders(tap_):
 			"a slice without label": [{**dns_slice(OTHER_ENDPOINT, namespace="kube-system", name="x"), "metadata": {
 				"namespace": "kube-system", "name": "kube-dns-abcde", "labels": {}}}],
 		}
-		for name, items in intruders.items():
+		for number, (name, items) in enumerate(intruders.items(), 1):
 			with tap_.case(name + " widens nothing"):
 				api.store.put(*items)
-				api.store.put(fakelab.slice_with("flip", "10.1.2.%d" % (10 + len(name) % 200)))
-				lab.wait_answer("flip", ("10.1.2.%d" % (10 + len(name) % 200),), server=packet.SERVER4)
+				# Behind it, by each of the two watches: when these are seen so is the intruder.
+				behind = ("10.96.8.%d" % number,), ("10.1.2.%d" % (10 + number),)
+				api.store.put(*fakelab.clusterip("behind%d" % number, *behind[0], "10.1.5.1"), fakelab.slice_with("flip", *behind[1]))
+				lab.wait_answer("behind%d" % number, behind[0], server=packet.SERVER4)
+				lab.wait_answer("flip", behind[1], server=packet.SERVER4)
 				assert ask_at(lab, packet.SERVER6) == UPSTREAM and ask_at(lab, OTHER_ENDPOINT) == UPSTREAM
 				addresses = {entry["address"] for entry in lab.status()["servers"]}
 				assert addresses == {packet.SERVER4 + ":53", ENDPOINT + ":53"}, addresses
