@@ -23,6 +23,7 @@ import message
 import node
 import packet
 import podnet
+import stalls
 import tap
 from agent import OTHER_LAYOUT, STALE_AFTER_S, START_S, Agent, History
 
@@ -159,15 +160,18 @@ def address_of(client, name):
 def test_returns(tap_):
 	"""Where the former datapath answers for long, first requests may wait the longest."""
 	shape, slowest_s = load.Shape(1, 1, 1), 0
-	with fakeapi.FakeApi(shape.objects(1)) as api, ApiAgent(api, DEFAULT_STALE_AFTER_S) as agent, podnet.Client(agent.pod) as client:
+	with fakeapi.FakeApi(shape.objects(1)) as api, ApiAgent(api, DEFAULT_STALE_AFTER_S) as agent, podnet.Client(agent.pod) as client, \
+	     stalls.Stalls(node.BEFORE_OTHERS) as machine:
 		for version in range(2, RETURNS + 2):
 			agent.kill()
 			api.store.put(shape.objects(version)[1])
-			began = time.monotonic()
+			mark, began = machine.mark(), time.monotonic()
 			agent.spawn()
 			node.wait_until(lambda: address_of(client, "n0.load.svc.cluster.local") == load.address(0, version, 0),
-				"the new address\n" + agent.log_text(), 20)
-			slowest_s = max(slowest_s, time.monotonic() - began)
+				"the new address\n" + agent.log_text())
+			took_s, lost_s = time.monotonic() - began, machine.lost_s(mark)
+			tap_.note("%.2f s, %.2f s of them the machine's" % (took_s, lost_s))
+			slowest_s = max(slowest_s, took_s - lost_s)
 		tap_.ok(slowest_s < START_S, "what changed while no agent ran is seen within %d s of the next one's start" % START_S, slowest_s)
 		tap_.note("after %.2f s at most, of %d" % (slowest_s, RETURNS))
 
@@ -200,6 +204,8 @@ def test_rounds(tap_):
 def main(tap_):
 	node.enter_namespaces()
 	node.Node.scratch = node.Scratch()
+	# The API server is in this process: what it takes is in what is measured of the agent.
+	os.setpriority(os.PRIO_PROCESS, 0, node.BEFORE_OTHERS)
 	test_rounds(tap_)
 	test_returns(tap_)
 
