@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 300 300
+# timeout: 400 400
 """
 The API server is gone, refuses, is silent, is restarted or another one: what a pod sees meanwhile and afterwards, what the agent
 asks for, and what it says. Scenarios mostly wait: each runs in a process and namespaces of its own, all at the same time.

@@ -71,7 +71,7 @@ def spawn_killed_behind(agent, change):
 	agent.environment = {"LD_PRELOAD": other("kill_behind.so"), "KILL_BEHIND": str(change)}
 	agent.spawn()
 	agent.environment = {}
-	node.wait_until(lambda: agent.process.poll() is not None or 'msg="ready"' in agent.log_from(begin), "its end", 20)
+	node.wait_until(lambda: agent.process.poll() is not None or 'msg="ready"' in agent.log_from(begin), "its end")
 
 
 def kill_starting(agent, history, dice, starts, longest_s):

@@ -23,7 +23,7 @@ import node
 import oracle
 import podnet
 import tap
-from agent import Agent, History
+from agent import RUNNING_S, Agent, History
 from message import A, PTR, Question
 
 LONG = os.environ.get("LONG") == "1"
@@ -32,7 +32,9 @@ RATE = 20_000
 FILLERS = 600 if LONG else 200
 PER_FILLER = 100
 TIGHT = ["--max-memory", "8Mi"]
-TAKES_S = 60
+TAKES_S = 120
+# A change brings all objects to read once more.
+FILLING_RUNNING_S = RUNNING_S * FILLERS / 200
 # Here it is the loader that is looked at, also where the machine is busy.
 STALE_AFTER_S = 15
 WINDOW = 64
@@ -94,7 +96,7 @@ class Filling(History):
 	"""Versions with or without the fillers."""
 
 	def __init__(self, agent, load_):
-		super().__init__(agent, load_, self._write)
+		super().__init__(agent, load_, self._write, FILLING_RUNNING_S)
 		self.more = []
 
 	def _write(self, objects):
