@@ -267,11 +267,14 @@ def wait_watches(api, count, within_s=SOON_S):
 
 
 def wait_counted(lab, api):
-	"""The counts in status are of all that was told: they are written behind the answers."""
+	"""The counts in status, as soon as they are of all that was told: they are written behind the answers."""
+	counts = {}
+
 	def is_there():
-		counts, version = lab.counts(), str(api.store.version)
-		return counts.get("slice_version") == version == counts.get("service_version")
+		counts.update(lab.counts())
+		return counts.get("slice_version") == str(api.store.version) == counts.get("service_version")
 	node.wait_until(is_there, "bookmarks of version %d in status" % api.store.version)
+	return counts
 
 
 def wait_signs(api):

@@ -72,9 +72,9 @@ def test_fault(tap_, lab, api, name):
 	with tap_.case("%s: old answers meanwhile, then the new ones; %s" % (name, how)), Asking(lab) as asking:
 		wait_watches(api, 2)
 		lab.wait_answer("gone", ("10.1.3.1",))
-		fakelab.wait_counted(lab, api)
+		before = fakelab.wait_counted(lab, api)
 		stream, = api.watches(SLICES)
-		mark, before, told = api.mark(), lab.counts(), last_told(api, SLICES)
+		mark, told = api.mark(), last_told(api, SLICES)
 		fault(stream)
 		node.wait_until(stream.request.ended.is_set, "the end of the watch")
 		api.store.put(slice_with("flip", *new))
@@ -83,8 +83,7 @@ def test_fault(tap_, lab, api, name):
 		lab.wait_answer("gone", UPSTREAM)
 		asking.check_only(STAY)
 		check_requests(api, mark, how, told)
-		fakelab.wait_counted(lab, api)
-		up = moved(before, lab.counts())
+		up = moved(before, fakelab.wait_counted(lab, api))
 		check_counts(up, how, counted)
 		tap_.note("%s: %s" % (name, {key: value for key, value in up.items() if not key.endswith("_ms") and key != "octets"}))
 	api.store.put(slice_with("gone", "10.1.3.1"))
@@ -105,7 +104,7 @@ def check_requests(api, mark, how, told):
 
 def check_counts(up, how, counted):
 	errors = {key: up[key] for key in ("connect", "cut", "silent", "refused", "throttled", "failed", "expired", "malformed") if key in up}
-	assert errors == ({} if counted is None else {counted: 1}), "counted: %s" % errors
+	assert errors == ({} if counted is None else {counted: 1}), "counted: %s of %s" % (errors, up)
 	assert (how != RESUMED or "relists" not in up) and (how != RELISTED or up.get("relists") == 1), "relists: %s" % up
 
 
@@ -224,8 +223,7 @@ def test_endless_line(tap_, lab, api):
 		change(lab, api)
 		asking.check_only(STAY)
 		assert grown < 64 << 10, "%d KiB" % grown
-		fakelab.wait_counted(lab, api)
-		assert moved(counts, lab.counts()).get("malformed") == 1, lab.counts()
+		assert moved(counts, fakelab.wait_counted(lab, api)).get("malformed") == 1, lab.counts()
 
 
 def test_endless_lines(tap_):
@@ -267,8 +265,8 @@ def test_no_line_each(tap_, lab, api):
 	"""Of state changes the log tells, not of each retry: ends that are no fault are not told at all."""
 	with tap_.case("10 clean ends leave no warning and no error in the log, and nothing that is counted"):
 		wait_watches(api, 2)
-		fakelab.wait_counted(lab, api)
-		before, counts = len(lab.lines("level=warn") + lab.lines("level=error")), lab.counts()
+		counts = fakelab.wait_counted(lab, api)
+		before = len(lab.lines("level=warn") + lab.lines("level=error"))
 		for _ in range(10):
 			wait_watches(api, 2)
 			stream, = api.watches(SLICES)
