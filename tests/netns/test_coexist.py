@@ -231,6 +231,8 @@ def test_fight(tap_, lab, hook):
 	with tap_.case("%s: after a few times we give in: once in the log, and in status" % NAMES[hook]):
 		assert 3 <= times <= 8, times
 		assert log_count(lab, given_up) == 1, lab.log_text()
+		# The line in the log comes first.
+		node.wait_until(lambda: interface(lab)["hook"] == "none", "the loss in status")
 		entry = interface(lab)
 		assert entry["failed"] and entry["hook"] == "none" and "seldom" in entry["reason"], entry
 		assert len(waits_ms) == times - 1 and all(b == 2 * a for a, b in zip(waits_ms, waits_ms[1:])), waits_ms
