@@ -9,6 +9,7 @@ import ctypes
 import json
 import os
 import struct
+import subprocess
 
 import bpf
 import node
@@ -154,7 +155,9 @@ def delete_filter(interface, priority, handle, direction="ingress"):
 
 def filters(interface, direction="ingress"):
 	"""(priority, handle, program id or 0), in the order in which they run."""
-	text = podnet.run("tc -json filter show dev %s %s" % (interface, direction), check=False)
+	# What it complains of is beside the point: there may be no qdisc.
+	command = ["tc", "-json", "filter", "show", "dev", interface, direction]
+	text = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False).stdout
 	found = []
 	try:
 		entries = json.loads(text)

@@ -111,7 +111,9 @@ def check_gone(tap_, name, lab, mine, theirs):
 def check_detach(tap_, name, lab, hook, prepare, *arguments, finish=lambda lab: None):
 	with others(lab) as theirs:
 		if hook == "clsact":
-			node.wait_until(lambda: hooks.is_on(lab, lab.pod), "our filter", GONE_WITHIN_S)
+			# It moves, once, before the one that came later, and is off for a moment then.
+			order = [(hooks.OUR_PRIORITY, hooks.OUR_HANDLE), (1, 1)]
+			node.wait_until(lambda: [found[:2] for found in hooks.filters(lab.pod.name)] == order, "our filter before theirs", GONE_WITHIN_S)
 		before = Listing(lab)
 		mine = check_listed(tap_, name, lab, before, hook)
 		lab._close()  # the test's own descriptors
