@@ -116,14 +116,21 @@ def configure_pod(pod, address4=packet.POD4, address6=packet.POD6, gateway4=NODE
 
 @contextlib.contextmanager
 def fixed_gateway(pod):
-	"""The pod asks nobody for the node's MAC address: beside a program at the veth's egress that drops all there is, the answer
-	to that would be lost too, and the pod could send nothing once its entry is old."""
-	mac = json.loads(run("ip -j link show dev " + pod.name))[0]["address"]
-	for address in (NODE4, NODE6):
-		pod_run(pod, "ip neighbour replace %s lladdr %s dev eth0 nud permanent" % (address, mac))
+	"""Neither end asks for the other's MAC address: beside a program at the veth's egress that drops all there is, the answer
+	to the pod's question and the node's own question would be lost too, and nothing could be sent once the entry is old."""
+	def mac(words):
+		return json.loads(words("ip -j link show dev " + (pod.name if words is run else "eth0")))[0]["address"]
+
+	def inner(words):
+		return pod_run(pod, words)
+	ends = ((inner, "eth0", mac(run), (NODE4, NODE6)), (run, pod.name, mac(inner), (packet.POD4, packet.POD6)))
+	for words, interface, address_of_other, addresses in ends:
+		for address in addresses:
+			words("ip neighbour replace %s lladdr %s dev %s nud permanent" % (address, address_of_other, interface))
 	yield
-	for address in (NODE4, NODE6):
-		pod_run(pod, "ip neighbour del %s dev eth0" % address)
+	for words, interface, _, addresses in ends:
+		for address in addresses:
+			words("ip neighbour del %s dev %s" % (address, interface))
 
 
 def configure_servers():
@@ -162,7 +169,7 @@ class Background:
 
 	def __exit__(self, *_):
 		self._ending.set()
-		self._thread.join(10)
+		self._thread.join(ANSWER_WITHIN_S + 20)
 
 
 class Client:
