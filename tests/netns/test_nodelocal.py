@@ -43,8 +43,13 @@ def servers(lab):
 	return {entry["address"]: entry["origin"] for entry in lab.status()["servers"]}
 
 
-def who_answers(client, asked):
-	answer = client.ask(asked.wire())
+def who_answers(lab, client, asked):
+	"""What is passed on because the agent had no CPU for all of --stale-after, which is short here, tells nothing: asked again."""
+	is_stale = True
+	while is_stale:
+		before = lab.counters.read()
+		answer = client.ask(asked.wire())
+		is_stale = "stale" in lab.moved(before)
 	if answer is None:
 		return "nobody"
 	if podnet.is_from_upstream(answer):
@@ -53,10 +58,10 @@ def who_answers(client, asked):
 	return "node"
 
 
-def ask(pod, server=NODELOCAL):
+def ask(lab, server=NODELOCAL):
 	"""Who answers the pod a name of ours, and another one, at this address."""
-	with podnet.Client(pod, server=server) as client:
-		return who_answers(client, question("three")), who_answers(client, Question(UNKNOWN))
+	with podnet.Client(lab.pod, server=server) as client:
+		return who_answers(lab, client, question("three")), who_answers(lab, client, Question(UNKNOWN))
 
 
 class NodeClient(podnet.Client):
@@ -79,7 +84,7 @@ def test_coming(tap_, lab):
 	podnet.run("ip address add %s/32 dev anything" % NODELOCAL)
 	cache = podnet.Upstream([NODELOCAL])
 	with tap_.case("on an interface of another name the address is none of ours: the cache answers"):
-		assert ask(lab.pod) == ("upstream", "upstream")
+		assert ask(lab) == ("upstream", "upstream")
 	podnet.run("ip link set anything name " + INTERFACE)
 	podnet.run("ip link set %s up" % INTERFACE)
 	with tap_.case("named nodelocaldns it is found"):
@@ -87,13 +92,13 @@ def test_coming(tap_, lab):
 		assert servers(lab)["%s:53" % NODELOCAL] == "node-local", servers(lab)
 	with tap_.case("and answered for; misses reach the cache"):
 		cache.take()
-		assert ask(lab.pod) == ("node", "upstream")
+		assert ask(lab) == ("node", "upstream")
 		assert [source for _, source in cache.wait_for(1)] == [packet.POD4]
 	with tap_.case("a socket that is not connected gets the answer from the address that it asked"), podnet.Client(lab.pod, is_connected=False, server=NODELOCAL) as client:
 		client.send(question("one").wire())
 		assert client.receive()[1] == (NODELOCAL, 53)
 	with tap_.case("the DNS service's own addresses are answered for as before"):
-		assert ask(lab.pod, packet.SERVER4) == ("node", "upstream")
+		assert ask(lab, packet.SERVER4) == ("node", "upstream")
 	return cache
 
 
@@ -102,7 +107,7 @@ def test_other_addresses(tap_, lab):
 	podnet.run("ip address add %s/32 dev %s" % (packet.SERVER4, INTERFACE))
 	test_later_address(tap_, lab)  # so the agent has looked since
 	with contextlib.closing(podnet.Upstream([OTHER])), tap_.case("an address there that is not link-local is not a cache's"):
-		assert ask(lab.pod, OTHER) == ("upstream", "upstream")
+		assert ask(lab, OTHER) == ("upstream", "upstream")
 	with tap_.case("the DNS service's address there (iptables mode) is listed once, as the service's"):
 		assert servers(lab)["%s:53" % packet.SERVER4] == "cluster-ip", servers(lab)
 	for address in (OTHER, packet.SERVER4):
@@ -115,7 +120,7 @@ def test_node_clients(tap_, lab, cache):
 	for server in (NODELOCAL, packet.SERVER4):
 		before = lab.counters.read()
 		with NodeClient(server) as client, tap_.case("clients on the node and hostNetwork pods get %s's own answer" % server):
-			assert (who_answers(client, question("three")), who_answers(client, Question(UNKNOWN))) == ("upstream", "upstream")
+			assert (who_answers(lab, client, question("three")), who_answers(lab, client, Question(UNKNOWN))) == ("upstream", "upstream")
 			assert lab.moved(before) == {}, lab.moved(before)
 	tap_.equal(len(cache.take()), 2, "both questions to the cache arrived there")
 
@@ -127,7 +132,7 @@ def test_later_address(tap_, lab):
 	podnet.run("ip address add %s/32 dev %s" % (NODELOCAL, INTERFACE))
 	with tap_.case("and found when it comes later than its interface"):
 		wait_found(lab)
-		assert ask(lab.pod) == ("node", "upstream")
+		assert ask(lab) == ("node", "upstream")
 
 
 def test_return(tap_, lab):
@@ -135,7 +140,7 @@ def test_return(tap_, lab):
 		lab.kill()
 		lab.restart()
 		assert servers(lab)["%s:53" % NODELOCAL] == "node-local"
-		assert ask(lab.pod) == ("node", "upstream")
+		assert ask(lab) == ("node", "upstream")
 
 
 def main(tap_):
