@@ -155,6 +155,7 @@ def join_bridge(pod):
 		      "address add %s/64 dev cni0 nodad" % podnet.NODE6):
 		podnet.run("ip " + words)
 	podnet.configure_pod(pod)
+	podnet.wait_local(podnet.NODE6)
 
 
 def join_routed(pod):
@@ -179,6 +180,7 @@ def join_ptp(pod):
 	podnet.run("ip route add %s/32 dev %s" % (packet.POD4, pod.name))
 	podnet.run("ip -6 route add %s/128 dev %s" % (packet.POD6, pod.name))
 	give_host_routes(pod, podnet.NODE4, podnet.NODE6)
+	podnet.wait_local(podnet.NODE6)
 
 
 def give_host_routes(pod, gateway4, gateway6):
@@ -246,7 +248,7 @@ def test_move(tap_, lab):
 			wait_attached(lab, pod.name)
 		with tap_.case("when the pod's end moves to the node, too, it is no pod's any more: skipped, with the reason"):
 			podnet.pod_run(pod, "ip link set eth0 name ends netns %d" % os.getpid())
-			node.wait_until(lambda: "same network namespace" in entries(lab)[pod.name]["reason"], "the reason", SOON_S)
+			node.wait_until(lambda: "same network namespace" in entries(lab).get(pod.name, {"reason": ""})["reason"], "the reason", SOON_S)
 			entry = entries(lab)[pod.name]
 			assert entry["hook"] == "none" and not entry["failed"] and bpf.tcx_programs(pod.ifindex) == [], entry
 
@@ -450,6 +452,17 @@ def resources(lab):
 	return {"fds": len(list((process / "fd").iterdir())), "pins": pins(lab), "interfaces": sorted(entries(lab))}, rss
 
 
+def settled(lab):
+	"""resources() once the agent has removed the pins of all that went; it may just be looking into something, with a descriptor more
+	than at rest: of several looks the one with the fewest counts."""
+	node.wait_until(lambda: pins(lab) == sorted("tcx_%d" % entry["ifindex"] for entry in entries(lab).values() if entry["hook"] == "tcx"), "no pin too many")
+	return min((resources(lab) for _ in range(10)), key=lambda found: found[0]["fds"])
+
+
+def has_leaked(before, now):
+	return now["fds"] > before["fds"] or (now["pins"], now["interfaces"]) != (before["pins"], before["interfaces"])
+
+
 def churn(lab, sandbox, round_):
 	names = ["churn%d" % i for i in range(EACH)]
 	batch("link add %s group %d type veth peer name c%d netns %d" % (name, GROUP, i, sandbox) for i, name in enumerate(names))
@@ -467,14 +480,14 @@ def test_churn(tap_, lab):
 		for round_ in range(2):  # what is kept for reuse is there
 			churn(lab, sandbox.process.pid, round_)
 		node.wait_until(is_quiet, "the end of all", SOON_S)
-		before, rss_before = resources(lab)
+		before, rss_before = settled(lab)
 		began = time.monotonic()
 		for round_ in range(ROUNDS):
 			churn(lab, sandbox.process.pid, round_)
 		with tap_.case("%d veths made and removed: none is left, no pin, no map entry, no descriptor" % (ROUNDS * EACH)):
 			node.wait_until(is_quiet, "the end of all", SOON_S)
 			# It may just be looking into something.
-			node.wait_until(lambda: resources(lab)[0] == before, "what there was before, %s; now %s" % (before, resources(lab)[0]), SOON_S)
+			node.wait_until(lambda: not has_leaked(before, resources(lab)[0]), "what there was before, %s; now %s" % (before, resources(lab)[0]), SOON_S)
 		rss_after = resources(lab)[1]
 		tap_.note("%.1f s; RSS %d kB before, %d kB after" % (time.monotonic() - began, rss_before, rss_after))
 		tap_.ok(rss_after - rss_before < RSS_GROWTH_MOST_KB, "and no memory", (rss_before, rss_after))

@@ -69,6 +69,7 @@ def bridge_pod(pod, address):
 	podnet.run("ip link set %s master %s" % (pod.name, BRIDGE))
 	podnet.run("ip link set %s type bridge_slave hairpin on" % pod.name)
 	podnet.configure_pod(pod, address[4], address[6])
+	podnet.wait_local(podnet.NODE6)
 
 
 def add_bridge():
@@ -258,14 +259,14 @@ def test_tcp(tap_, lab, name, family):
 		assert lab.upstream.seen_tcp == [(query, POD[family])], lab.upstream.seen_tcp
 	with tap_.case("%s: after a truncated answer dig comes back over TCP" % name):
 		lab.upstream.seen_tcp.clear()
-		out = podnet.pod_run(lab.pod, "dig", "@" + SERVER[family], "+tries=1", "+noedns", "+short", NAME % "many")
+		out = podnet.pod_run(lab.pod, "dig", "@" + SERVER[family], "+tries=1", "+timeout=%d" % podnet.ANSWER_WITHIN_S, "+noedns", "+short", NAME % "many")
 		assert out.strip() == podnet.UPSTREAM_ADDRESS, out
 		assert [source for _, source in lab.upstream.seen_tcp] == [POD[family]], lab.upstream.seen_tcp
 
 
 # ---- glibc ----
 
-RESOLV_CONF = "nameserver %s\nsearch lab.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n"
+RESOLV_CONF = "nameserver %s\nsearch lab.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5 timeout:%d\n"
 
 
 class Capture(Sniffer):
@@ -288,7 +289,7 @@ def getent(lab, family, names):
 	"""Addresses that glibc's getaddrinfo finds for each name, in the pod, with nothing in /etc but its resolver's files."""
 	etc = node.Node.scratch.path / "etc"
 	etc.mkdir(exist_ok=True)
-	(etc / "resolv.conf").write_text(RESOLV_CONF % SERVER[family])
+	(etc / "resolv.conf").write_text(RESOLV_CONF % (SERVER[family], podnet.ANSWER_WITHIN_S))
 	(etc / "nsswitch.conf").write_text("hosts: dns\n")
 	script = 'mount --bind "$0" /etc && exec getent ahosts "$@"'
 	out = podnet.run("nsenter", "--net=" + podnet.net_path(lab.pod), "unshare", "--mount", "sh", "-c", script, etc, *names)

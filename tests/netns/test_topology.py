@@ -55,6 +55,7 @@ def configure_bridge(pod):
 	podnet.run("ip address add %s/24 dev %s" % (podnet.NODE4, BRIDGE))
 	podnet.run("ip address add %s/64 dev %s nodad" % (podnet.NODE6, BRIDGE))
 	podnet.configure_pod(pod)
+	podnet.wait_local(podnet.NODE6)
 	podnet.configure_servers()
 
 
@@ -139,6 +140,7 @@ class Inner:
 			podnet.sysctl("net.ipv4.ip_forward", 1)
 			podnet.sysctl("net.ipv6.conf.all.forwarding", 1)
 		podnet.configure_pod(self, INNER4, INNER6, INNER_GATEWAY4, INNER_GATEWAY6)
+		podnet.wait_local(INNER_GATEWAY6, pod=pod)
 		podnet.run("ip route add %s/32 via %s" % (INNER4, packet.POD4))
 		podnet.run("ip -6 route add %s/128 via %s" % (INNER6, packet.POD6))
 

@@ -92,7 +92,7 @@ def test_hook(t, lab):
 
 def dig(lab, family, *arguments):
 	server = packet.SERVER4 if family == 4 else packet.SERVER6
-	return podnet.pod_run(lab.pod, "dig", "@" + server, "+tries=1", "+timeout=5", "+ignore", *arguments)
+	return podnet.pod_run(lab.pod, "dig", "@" + server, "+tries=1", "+timeout=%d" % podnet.ANSWER_WITHIN_S, "+ignore", *arguments)
 
 
 def records(text, qtype):
@@ -217,7 +217,7 @@ def test_detach(t, lab, before):
 	t.equal(done.returncode, 0, "nodens detach succeeds")
 	lab._close()
 	with t.case("it leaves no program, map or link in the kernel"):
-		node.wait_until(lambda: not any(loaded()[kind] & ids for kind, ids in mine.items()), "their end", 5)
+		node.wait_until(lambda: not any(loaded()[kind] & ids for kind, ids in mine.items()), "their end")
 	left = podnet.run("tc qdisc show dev " + lab.pod.name) + podnet.run("tc filter show dev %s ingress" % lab.pod.name, check=False)
 	t.ok("clsact" not in left and "nodens" not in left, "it leaves no qdisc and no filter", left)
 	t.ok(not lab.dir.exists(), "it leaves no pin")

@@ -95,7 +95,7 @@ def ask(client, asked):
 
 
 def test_hooks(t, lab):
-	node.wait_until(lambda: entry_of(lab)["xdp"], "XDP on the card", 10)
+	node.wait_until(lambda: entry_of(lab)["xdp"], "XDP on the card")
 	t.equal(entry_of(lab)["hook"], cases.hook_wanted(), "status says that the card has TC by %s beside XDP" % cases.hook_wanted())
 	t.equal(hooks.xdp_id(Wire.name), bpf.obj_id(lab.dir / "current" / "xdp")[1], "the card has the generation's XDP program")
 	mode = podnet.run("ip -d link show dev " + Wire.name)
@@ -131,7 +131,7 @@ def test_outsider(t, lab):
 	with t.case("a source that is not allowed gets the upstream's answer"):
 		counted = lab.counters.read()
 		lab.upstream.take()
-		text = podnet.pod_run(lab.pod, "dig", "@" + packet.SERVER4, "-b", OUTSIDER4, "+tries=1", "+timeout=5", "+noedns", NAME % "three", "A")
+		text = podnet.pod_run(lab.pod, "dig", "@" + packet.SERVER4, "-b", OUTSIDER4, "+tries=1", "+timeout=%d" % podnet.ANSWER_WITHIN_S, "+noedns", NAME % "three", "A")
 		assert cases.records(text, "A") == [podnet.UPSTREAM_ADDRESS], text
 		assert [source for _, source in lab.upstream.wait_for(1)] == [OUTSIDER4]
 		assert lab.moved(counted) == {"source": 1}, lab.moved(counted)
@@ -160,7 +160,7 @@ def test_detach(t, lab):
 	t.equal(cases.nodens(lab, "detach").returncode, 0, "nodens detach succeeds")
 	lab._close()
 	with t.case("it leaves no program, map or link in the kernel"):
-		node.wait_until(lambda: not any(cases.loaded()[kind] & ids for kind, ids in mine.items()), "their end", 5)
+		node.wait_until(lambda: not any(cases.loaded()[kind] & ids for kind, ids in mine.items()), "their end")
 	t.equal((hooks.xdp_id(Wire.name), hooks.filters(Wire.name), hooks.has_clsact(Wire.name)), (0, [], False), "nothing is on the card")
 	t.ok(not lab.dir.exists(), "it leaves no pin")
 	with t.case("the upstream answers again"):
@@ -170,7 +170,7 @@ def test_detach(t, lab):
 def test_foreign(t, lab):
 	with hooks.xdp_program(lab.pod.ifindex, hooks.XDP_PASS, "foreign") as foreign:
 		lab._run()
-		node.wait_until(lambda: "id %d" % foreign in lab.log_text(), "the foreign program's id in the log", 10)
+		node.wait_until(lambda: "id %d" % foreign in lab.log_text(), "the foreign program's id in the log")
 		entry = entry_of(lab)
 		t.ok(not entry["xdp"] and entry["hook"] == cases.hook_wanted(), "beside a foreign XDP program TC is attached alone", entry)
 		t.ok("id %d" % foreign in entry["reason"], "and status names the program", entry)

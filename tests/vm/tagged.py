@@ -29,6 +29,8 @@ class Tagged:
 			podnet.run("ip address add %s/%d dev %s %s" % (node, prefix, self.node_end, flags))
 			podnet.pod_run(self.pod, "ip address add %s/%d dev tagged %s" % (pod, prefix, flags))
 			podnet.pod_run(self.pod, "ip route add %s via %s" % (server, node))
+		podnet.wait_local(NODE6)
+		podnet.wait_local(POD6, pod=self.pod)
 		return self
 
 	def __exit__(self, *_):
