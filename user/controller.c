@@ -243,6 +243,9 @@ static int detach_all(struct controller *c, struct error *e)
 	/* What is still on an interface passes everything, also behind our end. */
 	if (controller_generation(c))
 		__atomic_store_n(&generation_config(controller_generation(c))->gate, NODENS_GATE_CLOSED, __ATOMIC_RELEASE);
+	/* close() of inotify waits for a kernel worker: not behind the hundreds that take links off. */
+	source_free(c->source);
+	c->source = NULL;
 	snprintf(links, sizeof(links), "%s/links", c->params->dir);
 	err = attach_remove_all(links, DETACH_PATIENCE_MS, on_removed, NULL, e);
 	if (!err)
