@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 1400 1400
+# timeout: 2400 2400
 # alone
 """
 The agent and its tests on other kernels: each boots under QEMU, emulated, with a root file system made
@@ -38,9 +38,9 @@ OUT = BUILD / "vm"
 IS_RECORDING = os.environ.get("RECORD") == "1"
 
 # What the guest runs, each with its limit in seconds. Emulation takes some ten times as long as the machine itself.
-TESTS = (("tests/vm/verify.py", 300), ("tests/vm/cases.py", 240), ("tests/vm/nic.py", 240))
+TESTS = (("tests/vm/verify.py", 300), ("tests/vm/cases.py", 480), ("tests/vm/nic.py", 480))
 # The oldest with clsact and the newest with tcx: those in between hook in as one of these two.
-TESTS_AT_THE_ENDS = (("tests/netns/test_topology.py", 240),)
+TESTS_AT_THE_ENDS = (("tests/netns/test_topology.py", 480),)
 CHOSEN_LIMIT_S = 600
 BOOT_LIMIT_S = 60
 MEMORY_MB = 1024
