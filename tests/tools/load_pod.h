@@ -21,8 +21,7 @@
 #define POD_BUFFER_LEN	(64 << 20)
 #define POD_MESSAGE_MAX 1024
 #define POD_TICK_NS	500000ULL
-/* Less than a resolver waits, and than the IDs take to go round; what a machine that stands still holds up is not lost. */
-#define POD_LOST_NS	4000000000ULL
+#define POD_LOST_NS	1000000000ULL
 /* Behind its plan by more than this it gives up sending what it did not: a burst would measure the burst. */
 #define POD_BEHIND_NS 20000000ULL
 #define POD_MISS_EACH 10 /* one query in so many is for a name of nobody */
@@ -299,7 +298,7 @@ static void pod_receive(struct pod *p)
 	}
 }
 
-/* Everything that has come is taken: what is open since POD_LOST_NS is lost. */
+/* Everything that has come is taken: what is open since more than a second is lost. */
 static void pod_find_lost(struct pod *p, __u64 now_ns)
 {
 	for (; p->checked < p->sent; p->checked++) {

@@ -22,12 +22,12 @@
 struct load_round {
 	/* By the test: whoever asks from then until then must not be answered by the node. 0: no such time, no end. */
 	__u64 silent_from_ns, silent_until_ns;
-	/* By the generator. sent = answered + passed + missed + lost + wrong, once all are back or POD_LOST_NS are over. */
+	/* By the generator. sent = answered + passed + missed + lost + wrong, once all are back or a second has gone by. */
 	__u64 sent;
 	__u64 answered;	  /* by the node, right */
 	__u64 passed;	  /* names of ours that the upstream answered */
 	__u64 missed;	  /* names of nobody, answered by the upstream */
-	__u64 lost;	  /* no answer within POD_LOST_NS */
+	__u64 lost;	  /* no answer within a second */
 	__u64 late;	  /* … of these: it came after that */
 	__u64 wrong;	  /* all below */
 	__u64 torn;	  /* not one whole version of one name, or no answer at all */
