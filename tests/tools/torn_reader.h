@@ -19,7 +19,8 @@
 #define READER_BATCH 32
 #define READER_MESSAGE_MAX 8192
 /* On a busy machine the kernel's own thread that hands packets on waits for a CPU like others. */
-#define READER_WAIT_S 5
+#define READER_LOOK_US 500000
+#define READER_LOOKS 10
 #define READER_BUFFER_LEN (32 << 20)
 
 struct reader {
@@ -43,6 +44,7 @@ struct reader {
 	uint8_t received[READER_BATCH][READER_MESSAGE_MAX];
 	uint32_t random;
 	uint16_t round; /* in the upper bits of the IDs, so that a late answer is known */
+	uint64_t errors_known;
 };
 
 static uint32_t reader_random(struct reader *r)
@@ -89,7 +91,7 @@ static uint64_t reader_checksum_errors(void)
  * device: CHECKSUM_PARTIAL) the answer's is not looked at, and what comes is checked here. */
 static int reader_socket(bool is_without_checksum)
 {
-	struct timeval wait = {.tv_sec = READER_WAIT_S};
+	struct timeval wait = {.tv_usec = READER_LOOK_US};
 	int length = READER_BUFFER_LEN, one = 1;
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
@@ -156,11 +158,22 @@ static int batch_take(struct reader *r, struct reader_batch *b, const uint8_t *m
 	return 1;
 }
 
+/* The kernel has thrown away all that did not come. */
+static bool are_thrown_away(struct reader *r, unsigned int open)
+{
+	uint64_t before = r->errors_known;
+
+	r->errors_known = reader_checksum_errors();
+	return r->errors_known - before >= open;
+}
+
 static int batch_receive(struct reader *r, struct reader_batch *b, int fd, unsigned int open)
 {
 	struct mmsghdr headers[READER_BATCH] = {0};
 	struct iovec parts[READER_BATCH];
+	unsigned int looks = 0;
 	uint64_t answers = 0;
+	int err = 0;
 
 	for (unsigned int i = 0; i < READER_BATCH; i++) {
 		parts[i] = (struct iovec){r->received[i], READER_MESSAGE_MAX};
@@ -171,8 +184,12 @@ static int batch_receive(struct reader *r, struct reader_batch *b, int fd, unsig
 
 		if (got < 0 && errno == EINTR)
 			continue;
-		if (got < 0)
-			break; /* nothing within READER_WAIT_S */
+		if (got < 0 && errno == EAGAIN && ++looks < READER_LOOKS && !are_thrown_away(r, open))
+			continue;
+		if (got < 0) {
+			err = errno == EAGAIN ? 0 : -errno;
+			break;
+		}
 		for (int i = 0; i < got; i++) {
 			if (!batch_take(r, b, r->received[i], headers[i].msg_len))
 				continue;
@@ -182,7 +199,7 @@ static int batch_receive(struct reader *r, struct reader_batch *b, int fd, unsig
 	}
 	__atomic_add_fetch(&r->answers, answers, __ATOMIC_RELAXED);
 	r->lost += open;
-	return open == READER_BATCH && errno != EAGAIN ? -errno : 0;
+	return open == READER_BATCH ? err : 0;
 }
 
 static int reader_round(struct reader *r, struct reader_batch *b, int fd)
@@ -226,7 +243,7 @@ static void *reader_run(void *ctx)
 	r->err = b ? reader_enter(r) : -ENOMEM;
 	if (r->err)
 		goto out;
-	errors_before = reader_checksum_errors();
+	errors_before = r->errors_known = reader_checksum_errors();
 	for (int i = 0; i < 2; i++) {
 		fds[i] = reader_socket(i == 1);
 		if (fds[i] < 0)
